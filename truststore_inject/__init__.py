@@ -1,0 +1,28 @@
+"""Every Python program in this environment verifies TLS with the operating system's trust store.
+
+Nothing has to be called: ``truststore-inject.pth`` arms the injection when the interpreter starts.
+:func:`inject` is for interpreters that run no ``.pth`` files (frozen applications, embedded ones).
+"""
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "extract", "inject", "status"]
+
+# site imports this package at every interpreter start, so it loads nothing by itself (PEP 562).
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._startup import extract, inject
+    from ._status import status
+
+
+def __getattr__(name: str) -> object:
+    if name in ("inject", "extract"):
+        from . import _startup as home
+    elif name == "status":
+        from . import _status as home  # type: ignore[no-redef]
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(home, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,120 @@
+"""What happens when a module that has a file in patches/ is imported: it is loaded as ever, then patched."""
+
+import sys
+from _thread import get_ident
+
+from . import _record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from importlib.abc import Loader, MetaPathFinder
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+    from ._startup import PatchFinder
+    from .patches import Patch
+
+# The questions that are being asked of the other finders, with the thread that asks.
+_asking: "set[tuple[int, str]]" = set()
+
+# The modules that are patched, in that order.
+_patched: "list[tuple[str, ModuleType]]" = []
+
+
+def find_spec(
+    finder: "PatchFinder", name: str, path: "Sequence[str] | None", target: "ModuleType | None"
+) -> "ModuleSpec | None":
+    """The spec that the finders other than `finder` give for `name`, with a loader that patches."""
+    # Another injector's finder may ask sys.meta_path, hence us, in its turn.  The guard is per thread: with one for all
+    # threads, a module that a second thread imports meanwhile would stay unpatched.
+    question = (get_ident(), name)
+    if question in _asking:
+        return None
+    _asking.add(question)
+    try:
+        for other in sys.meta_path[:]:
+            if other is finder or not hasattr(other, "find_spec"):
+                continue
+            spec = other.find_spec(name, path, target)
+            if spec is not None:
+                if hasattr(spec.loader, "exec_module"):
+                    spec.loader = PatchLoader(spec.loader)  # type: ignore[arg-type, assignment]
+                else:
+                    _record.skipped(name, f"its loader has no exec_module: {spec.loader!r}")
+                return spec
+        return None
+    finally:
+        _asking.discard(question)
+
+
+class PatchLoader:
+    """Lets the module's own loader run, puts that loader back in its place, then patches.
+
+    A loader of ours, not an ``exec_module`` set on theirs: a loader may be a class (BuiltinImporter) or one object for
+    many modules (zipimporter), and would be changed for all of them.
+    """
+
+    def __init__(self, loader: "Loader") -> None:
+        self._loader = loader
+
+    def __getattr__(self, name: str) -> object:
+        # Who only looks a spec up (runpy, pkgutil, importlib.resources) asks its loader for get_code, get_data and more.
+        if name == "_loader":  # copy and pickle ask before there is one
+            raise AttributeError(name)
+        return getattr(self._loader, name)
+
+    def create_module(self, spec: "ModuleSpec") -> "ModuleType | None":
+        create_module = getattr(self._loader, "create_module", None)
+        return create_module(spec) if create_module is not None else None
+
+    def exec_module(self, module: "ModuleType") -> None:
+        if module.__spec__ is not None and module.__spec__.loader is self:  # type: ignore[comparison-overlap]
+            module.__spec__.loader = self._loader
+        if getattr(module, "__loader__", None) is self:
+            module.__loader__ = self._loader
+        self._loader.exec_module(module)
+        _patch(module.__name__, module)
+
+
+def patch_imported(names: "Iterable[str]") -> None:
+    """Patch those of the modules that are imported already."""
+    for name in names:
+        if sys.modules.get(name) is not None:
+            # An import, not a look-up: it waits for a thread that is in the middle of importing the module.
+            _patch(name, __import__(name))
+
+
+def unpatch_all() -> None:
+    """Undo every patch, the last one first."""
+    while _patched:
+        name, module = _patched.pop()
+        _patch_file(name).unpatch(module)
+        _record.forget(name)
+
+
+def _patch(name: str, module: "ModuleType") -> None:
+    """Patch `module`.  Where that fails the module is left as it was and the reason is recorded; the import goes on."""
+    try:
+        patch_file = _patch_file(name)
+        try:
+            reason = patch_file.patch(module)
+        except BaseException:  # a KeyboardInterrupt too: nothing stays half-patched
+            patch_file.unpatch(module)
+            raise
+    except Exception as error:
+        _record.failed(name, error)
+        return
+    if reason is not None:
+        _record.skipped(name, reason)
+        return
+    if (name, module) not in _patched:
+        _patched.append((name, module))
+    sys.audit("truststore_inject.patch", name)
+    _record.applied(name)
+
+
+def _patch_file(name: str) -> "Patch":
+    module = "truststore_inject.patches._" + name
+    __import__(module)
+    return sys.modules[module]  # type: ignore[return-value]

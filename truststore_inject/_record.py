@@ -1,0 +1,52 @@
+"""What was applied, skipped or failed in this process, and why.  ``TRUSTSTORE_INJECT_DEBUG=1`` shows it as it happens."""
+
+import os
+import sys
+
+# The state of each patch, "applied", "skipped" or "failed", and the reason.
+patches: dict[str, tuple[str, str]] = {}
+
+# What else a person who looks for the cause has to know.  A dict, because it keeps the order and drops what is repeated.
+notes: dict[str, None] = {}
+
+
+def applied(name: str) -> None:
+    _set(name, "applied", "")
+
+
+def skipped(name: str, reason: str) -> None:
+    _set(name, "skipped", reason)
+
+
+def failed(name: str, error: Exception) -> None:
+    _set(name, "failed", f"{type(error).__name__}: {error}")
+
+
+def forget(name: str) -> None:
+    """The patch was taken back."""
+    patches.pop(name, None)
+    _debug(f"{name}: taken back")
+
+
+def note(text: str) -> None:
+    """Keep `text` for `truststore_inject.status`, once."""
+    if text not in notes:
+        notes[text] = None
+        _debug(text)
+
+
+def _set(name: str, state: str, reason: str) -> None:
+    patches[name] = (state, reason)
+    _debug(f"{name}: {state}" + (f" ({reason})" if reason else ""))
+
+
+def _debug(text: str) -> None:
+    if not os.environ.get("TRUSTSTORE_INJECT_DEBUG") or sys.stderr is None:  # None in a program without a console
+        return
+    from . import _settings
+
+    if _settings.debug():
+        try:
+            sys.stderr.write(f"truststore-inject: {text}\n")
+        except (OSError, ValueError):  # a closed pipe or a closed file: whoever asked for this is gone
+            pass

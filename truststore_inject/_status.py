@@ -1,0 +1,62 @@
+"""What this package does in this process, for people and for programs."""
+
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from . import __version__, _record, _settings, _startup, stores
+
+
+@dataclass(frozen=True)
+class Patch:
+    """One library: `state` is ``applied``, ``skipped``, ``failed`` or ``waiting`` (the library is not imported)."""
+
+    state: str
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Status:
+    """What `status` found.  ``print()`` it, or take `as_dict` for JSON."""
+
+    version: str
+    active: bool
+    reason: str
+    store: dict[str, Any]
+    patches: dict[str, Patch]
+    notes: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as `dict`, `list`, `str`, `int` and `bool`, ready for `json.dumps`."""
+        return {**asdict(self), "notes": list(self.notes)}
+
+    def __str__(self) -> str:
+        lines = [f"truststore-inject {self.version}: {'active' if self.active else 'NOT active'}, {self.reason}"]
+        lines += [f"store: {_sentence(self.store)}"]
+        lines += [
+            f"patch: {name}, {patch.state}" + (f" ({patch.reason})" if patch.reason else "")
+            for name, patch in self.patches.items()
+        ]
+        lines += [f"note:  {note}" for note in self.notes]
+        return "\n".join(lines)
+
+
+def status() -> Status:
+    """Whether the injection is active in this interpreter and why, the store, each patch, and what else was noticed."""
+    store = stores.describe()  # first: what it notices belongs to the notes
+    if not _settings.enabled():
+        active, reason = False, "switched off by TRUSTSTORE_INJECT"
+    elif _startup.finder in sys.meta_path:
+        active, reason = True, "armed in this interpreter"
+    else:
+        active, reason = False, "nothing armed it: no .pth file was run (python -S?), or extract() was called"
+    waiting = {name: ("waiting", "") for name in sorted(_startup.patch_targets())}
+    patches = {name: Patch(*state) for name, state in {**waiting, **_record.patches}.items()}
+    return Status(__version__, active, reason, store, patches, tuple(_record.notes))
+
+
+def _sentence(store: dict[str, Any]) -> str:
+    places = [*store["directories"], *([store["bundle"]] if store["bundle"] else [])]
+    if not places:
+        return "none that can be used; each library keeps its own default"
+    return f"{store['anchors']} trust anchors in {' and '.join(places)}, from {store['source']}"

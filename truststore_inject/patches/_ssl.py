@@ -1,0 +1,90 @@
+"""The three methods of ``ssl.SSLContext`` through which a context gets its trust anchors.
+
+They are replaced in place, on the real class.  Another class in its place misses whoever imported the name before, recurses
+in the property setters (https://github.com/sethmlarson/truststore/issues/121), and changes contexts that were never
+meant for the system store.
+"""
+
+from functools import wraps
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+    from types import ModuleType
+    from typing import Any
+
+_METHODS = ("load_default_certs", "set_default_verify_paths", "load_verify_locations")
+
+# For each class that was patched: its module, the replacements, and what the class had of its own under their names.
+# More than one class: importlib.reload(ssl) makes a new one, and gevent and eventlet import a second ssl module.
+_replaced: "dict[type, tuple[ModuleType, dict[str, Callable[..., None]], dict[str, object]]]" = {}
+
+
+def patch(module: "ModuleType") -> None:
+    """Replace the three methods of ``module.SSLContext``."""
+    cls = module.SSLContext
+    if cls in _replaced:
+        return
+    replacements = _replacements(module)
+    _replaced[cls] = module, replacements, {name: vars(cls)[name] for name in _METHODS if name in vars(cls)}
+    for name, function in replacements.items():
+        setattr(cls, name, function)
+
+
+def unpatch(module: "ModuleType") -> None:
+    """Put the methods back.  Two of them are inherited from C: there the attribute is deleted."""
+    for cls in [cls for cls in _replaced if _replaced[cls][0] is module]:
+        _, replacements, own = _replaced.pop(cls)
+        for name, function in replacements.items():
+            if vars(cls).get(name) is not function:
+                continue  # a patch that was cut short, or somebody wrapped ours: theirs is not ours to remove
+            if name in own:
+                setattr(cls, name, own[name])
+            else:
+                delattr(cls, name)
+
+
+def _replacements(module: "ModuleType") -> "dict[str, Callable[..., None]]":
+    cls, server_auth = module.SSLContext, module.Purpose.SERVER_AUTH
+    stock_default_certs, stock_verify_paths, stock_verify_locations = (getattr(cls, name) for name in _METHODS)
+    # The contexts that are inside the stock load_default_certs, which calls set_default_verify_paths.
+    stock_only: set[int] = set()
+
+    def load_system_store(context: "ssl.SSLContext") -> bool:
+        from .. import stores  # not above: many programs import ssl and never make a context
+
+        # A server verifies its clients: the anchors for that are chosen on purpose, and a bundle there is one of them.
+        return context.protocol != module.PROTOCOL_TLS_SERVER and stores.load(context, stock_verify_locations)
+
+    @wraps(stock_default_certs)
+    def load_default_certs(self: "ssl.SSLContext", purpose: "ssl.Purpose" = server_auth) -> None:
+        if purpose is server_auth and load_system_store(self):
+            return
+        stock_only.add(id(self))
+        try:
+            stock_default_certs(self, purpose)
+        finally:
+            stock_only.discard(id(self))
+
+    @wraps(stock_verify_paths)
+    def set_default_verify_paths(self: "ssl.SSLContext") -> None:
+        if id(self) in stock_only or not load_system_store(self):
+            stock_verify_paths(self)
+
+    @wraps(stock_verify_locations)
+    def load_verify_locations(self: "ssl.SSLContext", *args: "Any", **kwargs: "Any") -> None:
+        from ..stores import _bundled
+
+        try:
+            own = _bundled.without_defaults(*args, **kwargs)
+        except TypeError:  # wrong arguments: stock says so in its own words
+            own = None
+        if own is not None:
+            if any(given is not None for given in own):
+                stock_verify_locations(self, *own)
+            if load_system_store(self):
+                return
+        stock_verify_locations(self, *args, **kwargs)
+
+    return {function.__name__: function for function in (load_default_certs, set_default_verify_paths, load_verify_locations)}

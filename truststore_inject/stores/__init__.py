@@ -1,0 +1,54 @@
+"""Where system trust comes from.  The one place that chooses the platform; each platform's file has the same names.
+
+``load(context, load_verify_locations) -> bool``
+    Let `context` trust the system store.  False, with the context as it was, if there is none that can be used.
+``describe() -> dict``
+    The store, for people and for JSON.
+"""
+
+import ssl
+import sys
+
+from .. import _record, _settings
+from . import _pem
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+if sys.platform in ("win32", "darwin"):
+    from . import _native as _platform
+else:
+    from . import _openssl as _platform
+
+describe = _platform.describe
+
+
+def load(context: ssl.SSLContext, load_verify_locations: "Callable[..., None]") -> bool:
+    """Let `context` trust the system store, and what the settings add to it.
+
+    `load_verify_locations` is the method of the stock class.  False if there is no store that can be used: then the
+    caller does what would have been done without us.  Never raises an `Exception`, so that no program fails for us.
+    """
+    try:
+        if not _settings.x509_strict():
+            context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        extra = _settings.extra_ca_certs()
+        if extra is not None:
+            _load_extra(context, load_verify_locations, extra)
+        if _platform.load(context, load_verify_locations):
+            return True
+        _record.note("no usable system store: the library's own default stays")
+    except Exception as error:
+        _record.note(f"the system store was not loaded: {type(error).__name__}: {error}")
+    return False
+
+
+def _load_extra(context: ssl.SSLContext, load_verify_locations: "Callable[..., None]", path: str) -> None:
+    try:
+        anchors = _pem.certificates(path)
+        if not anchors:
+            raise ValueError("it holds no certificate")
+        load_verify_locations(context, cadata=b"".join(anchors))
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        _record.note(f"TRUSTSTORE_INJECT_EXTRA_CA_CERTS={path}: not loaded, {error}")

@@ -1,0 +1,258 @@
+"""The system store where OpenSSL reads it by itself: Linux, BSD and other Unix systems.
+
+A *hashed directory* (``openssl rehash``: links like ``1001acf7.0``, named after the hash of a subject) is read lazily, one
+certificate when a chain asks for it, and costs nothing.  A *bundle* is parsed whole for each context, 15 to 25 ms with
+OpenSSL 3.0.  So the directory is used where there is one, and of the bundle only what the directory lacks.
+https://docs.openssl.org/3.0/man3/SSL_CTX_load_verify_locations/
+"""
+
+import os
+import ssl
+import sys
+
+from .. import _record, _settings
+from . import _bundled, _pem
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+# The hashed directory of a distribution and the bundle that is written from the same anchors.
+_PAIRS = (
+    ("/etc/ssl/certs", "/etc/ssl/certs/ca-certificates.crt"),  # Debian, Ubuntu, Alpine, Arch, Gentoo
+    (  # Fedora, RHEL and relatives
+        "/etc/pki/ca-trust/extracted/pem/directory-hash",
+        "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    ),
+    ("/var/lib/ca-certificates/pem", "/var/lib/ca-certificates/ca-bundle.pem"),  # SUSE
+)
+_DIRECTORIES = tuple(directory for directory, _ in _PAIRS)
+_BUNDLES = (
+    *(bundle for _, bundle in _PAIRS),
+    "/etc/pki/tls/cert.pem",  # older RHEL
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",  # older SUSE
+    "/etc/ssl/cert.pem",  # Alpine, BSD
+    "/usr/local/share/certs/ca-root-nss.crt",  # FreeBSD
+    "/etc/ssl/certs/ca-bundle.crt",  # NixOS
+    "/data/data/com.termux/files/usr/etc/tls/cert.pem",  # Termux on Android
+)
+
+
+class Store:
+    """A system store that holds at least one anchor."""
+
+    def __init__(self, source: str, directories: list[str], bundle: str | None) -> None:
+        self.source = source  # who says that it is there
+        self.directories = directories  # hashed, read by OpenSSL when a chain asks for an anchor
+        self.bundle = bundle
+        self.anchors: list[bytes] = []  # DER: what the bundle holds and the directories lack
+        self.opaque = False  # the bundle holds more than plain certificates, only OpenSSL can read it
+
+
+def load(context: ssl.SSLContext, load_verify_locations: "Callable[..., None]") -> bool:
+    """See `truststore_inject.stores`."""
+    store = _current()
+    if store is None:
+        return False
+    if store.anchors:
+        try:
+            load_verify_locations(context, cadata=b"".join(store.anchors))
+        except ssl.SSLError:
+            good = _without_corrupt(store.anchors, context, load_verify_locations)
+            _record.note(f"{store.bundle}: left out {len(store.anchors) - len(good)} corrupt certificates")
+            store.anchors = good
+    if store.opaque:
+        load_verify_locations(context, cafile=store.bundle)
+    if store.directories:
+        load_verify_locations(context, capath=os.pathsep.join(store.directories))
+    return bool(store.anchors or store.opaque or store.directories)
+
+
+def describe() -> dict[str, object]:
+    """See `truststore_inject.stores`."""
+    store = _current()
+    if store is None:
+        return {"source": None, "directories": [], "bundle": None, "anchors": 0}
+    return {
+        "source": store.source,
+        "directories": store.directories,
+        "bundle": store.bundle,
+        "anchors": sum(1 for directory in store.directories for _ in _hashed(directory)) + len(store.anchors),
+    }
+
+
+# The store of this process, and what would have to change for another search: the two variables and the places.
+_found: "tuple[object, Store] | None" = None
+
+
+def _current() -> Store | None:
+    global _found
+    found = _found  # one look: another thread may replace it
+    if found is not None and found[0] == _stamp(found[1]):
+        return found[1]
+    store = _search()
+    _found = None if store is None else (_stamp(store), store)
+    return store
+
+
+def _stamp(store: Store) -> object:
+    places = store.directories if store.bundle is None else [*store.directories, store.bundle]
+    return [os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"), *map(_identity, places)]
+
+
+def _identity(path: str) -> tuple[int, ...]:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ()
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _search() -> Store | None:
+    built_in = ssl.get_default_verify_paths()
+    bundle, directory = built_in.openssl_cafile, built_in.openssl_capath
+    own_bundle = _settings.openssl(built_in.openssl_cafile_env)
+    own_directory = _settings.openssl(built_in.openssl_capath_env)
+    if own_bundle is not None and _bundled.library(own_bundle) is not None:
+        _record.note(f"{built_in.openssl_cafile_env} names a library's own bundle and counts as not set: {own_bundle}")
+        own_bundle = None
+    if own_bundle is not None or own_directory is not None:
+        # As OpenSSL defines them: each on its own, what is not set is what OpenSSL was built with, and nothing beyond.
+        source = " and ".join(
+            variable
+            for variable, value in (("SSL_CERT_FILE", own_bundle), ("SSL_CERT_DIR", own_directory))
+            if value is not None
+        )
+        store = _open(source, (own_directory or directory).split(os.pathsep), own_bundle or bundle)
+        if store is None:
+            _record.note(f"{source}: no trust anchor there")
+        return store
+    return (
+        _open(
+            "the places that this Python's OpenSSL was built with",
+            [directory] if _belongs_to_system(directory) else [],
+            bundle if _belongs_to_system(bundle) else None,
+            complete=True,
+        )
+        or _open(
+            "the distribution's places",
+            [path for path in _DIRECTORIES if _has_anchors(path)][:1],
+            next((path for path in _BUNDLES if _size(path)), None),
+        )
+        or _open("inside this Python's prefix", [directory], bundle)
+    )
+
+
+def _open(source: str, directories: list[str], bundle: str | None, complete: bool = False) -> Store | None:
+    """The store that these places make together, None if no anchor is in them.
+
+    With `complete`, also what was added by hand to the bundle that goes with the directory, which OpenSSL does not look
+    at on Debian: ``cat corp.pem >> /etc/ssl/certs/ca-certificates.crt``.
+    """
+    directories = [directory for directory in directories if _has_anchors(directory)]
+    if bundle is None and complete and directories:
+        bundle = _partner(directories[0], _PAIRS)
+    if bundle is not None and not _size(bundle):
+        bundle = None
+    store = Store(source, directories, bundle)
+    if bundle is not None:
+        _add_bundle(store, bundle)
+    return store if store.directories or store.anchors or store.opaque else None
+
+
+def _add_bundle(store: Store, bundle: str) -> None:
+    """Find what `bundle` adds to the directories; if there are none, whether its own directory can stand for it."""
+    directories = store.directories
+    if not directories:
+        partner = _partner(bundle, [(of, directory) for directory, of in _PAIRS])
+        directories = [partner] if partner is not None and _has_anchors(partner) else []
+    if directories and _is_concatenation(bundle, directories):
+        store.directories = directories
+        return
+    try:
+        anchors = _pem.plain_certificates(bundle)
+    except OSError as error:
+        _record.note(f"{bundle}: not read, {error}")
+        return
+    if anchors is None:
+        store.opaque = True
+        return
+    held = {anchor for directory in directories for entry in _hashed(directory) for anchor in _certificates(entry.path)}
+    if held <= set(anchors):
+        store.directories = directories
+    store.anchors = [anchor for anchor in dict.fromkeys(anchors) if not store.directories or anchor not in held]
+
+
+def _is_concatenation(bundle: str, directories: list[str]) -> bool:
+    """Whether the bundle can only be what update-ca-certificates made of the directory's files: their sizes add up.
+
+    Comparing the certificates themselves costs four times as much (2 ms for Debian's 144).  The time alone does not tell:
+    a bundle that was mounted or renamed into its place may be older than the directory.
+    """
+    try:
+        status = os.stat(bundle)
+        return status.st_mtime_ns <= max(os.stat(directory).st_mtime_ns for directory in directories) and (
+            status.st_size == sum(entry.stat().st_size for directory in directories for entry in _hashed(directory))
+        )
+    except OSError:
+        return False
+
+
+def _hashed(directory: str) -> "Iterator[os.DirEntry[str]]":
+    """The entries that OpenSSL would look at: eight hexadecimal digits, a dot, a number."""
+    try:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                hash_, _, number = entry.name.partition(".")
+                if len(hash_) == 8 and number.isdigit() and not hash_.strip("0123456789abcdef"):
+                    yield entry
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        _record.note(f"{directory}: not read, {error}")
+
+
+def _has_anchors(directory: str) -> bool:
+    return next(_hashed(directory), None) is not None
+
+
+def _certificates(path: str) -> list[bytes]:
+    try:
+        return _pem.certificates(path)
+    except OSError:  # a link to a file that is gone, or that we may not read: OpenSSL passes over it too
+        return []
+
+
+def _without_corrupt(
+    anchors: list[bytes], context: ssl.SSLContext, load_verify_locations: "Callable[..., None]"
+) -> list[bytes]:
+    """Load one by one: a corrupt certificate makes OpenSSL give up on the whole bundle."""
+    good = []
+    for anchor in anchors:
+        try:
+            load_verify_locations(context, cadata=anchor)
+        except (ssl.SSLError, ValueError):
+            continue
+        good.append(anchor)
+    return good
+
+
+def _size(path: str) -> int:
+    """In bytes; 0 if there is no such file."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
+def _partner(path: str, pairs: "Iterable[tuple[str, str]]") -> str | None:
+    real = os.path.realpath(path)
+    return next((partner for one, partner in pairs if os.path.realpath(one) == real), None)
+
+
+def _belongs_to_system(path: str) -> bool:
+    """False for what a relocatable Python (conda's and others) carries in its own prefix."""
+    real = os.path.realpath(path)
+    prefixes = {os.path.realpath(prefix) for prefix in (sys.prefix, sys.base_prefix)} - {"/", "/usr"}
+    return not any(real.startswith(prefix + os.sep) for prefix in prefixes)

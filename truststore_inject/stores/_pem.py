@@ -1,0 +1,40 @@
+"""PEM files (RFC 7468), without parsing what is in them."""
+
+import binascii
+import os
+
+
+def certificates(path: str) -> list[bytes]:
+    """The DER certificates in the PEM file `path`.  A block that is not base64 is left out.  Raises `OSError`."""
+    return _decode(_read(path))
+
+
+def plain_certificates(path: str) -> list[bytes] | None:
+    """As `certificates`, or None if the file holds anything else: trust settings, revocation lists, old labels."""
+    data = _read(path)
+    return _decode(data) if data.count(_BEGIN) == data.count(b"-----BEGIN ") else None
+
+
+_BEGIN = b"-----BEGIN CERTIFICATE-----"
+
+
+def _decode(data: bytes) -> list[bytes]:
+    found = []
+    for block in data.split(_BEGIN)[1:]:
+        try:
+            found.append(binascii.a2b_base64(block.partition(b"-----END ")[0]))
+        except binascii.Error:
+            pass
+    return found
+
+
+def _read(path: str) -> bytes:
+    # Not open(): a store is a few hundred small files, and this is three times faster.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    try:
+        chunks = []
+        while chunk := os.read(descriptor, 1 << 20):
+            chunks.append(chunk)
+        return b"".join(chunks)
+    finally:
+        os.close(descriptor)
