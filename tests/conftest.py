@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+from harness import Authorities, Server, server_context, write_bundle, write_directory
+
+
+@pytest.fixture(scope="session")
+def authorities() -> Authorities:
+    return Authorities()
+
+
+@pytest.fixture(scope="session")
+def servers(authorities: Authorities) -> Iterator[dict[str, Server]]:
+    """A running server for each case of `Authorities.server_certificates`."""
+    servers = {
+        case: Server(server_context(certificate)) for case, certificate in authorities.server_certificates().items()
+    }
+    yield servers
+    for server in servers.values():
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def urls(servers: dict[str, Server]) -> dict[str, str]:
+    return {case: server.url for case, server in servers.items()}
+
+
+@pytest.fixture(scope="session")
+def store(authorities: Authorities, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A hashed directory that holds the system CA.  Do not change it; make another with `write_directory`."""
+    return write_directory(tmp_path_factory.mktemp("store"), [authorities.system])
+
+
+@pytest.fixture(scope="session")
+def ca_file(authorities: Authorities, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """``ca_file("private")``: a PEM file with that authority's certificate."""
+    folder = tmp_path_factory.mktemp("ca")
+
+    def write(name: str) -> Path:
+        authority: trustme.CA = getattr(authorities, name)
+        return write_bundle(folder / f"{name}.pem", [authority])
+
+    return write
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes in the home of whoever runs it."""
+    monkeypatch.setenv("HOME", str(tmp_path))

@@ -1,0 +1,133 @@
+"""Throw-away certificate authorities, stores and TLS servers, and child processes with an environment of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import trustme
+
+HERE = Path(__file__).parent
+HOSTS = ("localhost", "127.0.0.1")
+
+
+class Authorities:
+    """Who signs: `system` is in the store, `bundled` in the libraries' bundles, `private` is pinned, `unknown` nowhere."""
+
+    def __init__(self) -> None:
+        self.system, self.bundled, self.private, self.unknown = (
+            trustme.CA(organization_name=f"{name} of the tests") for name in ("system", "bundled", "private", "unknown")
+        )
+
+    def server_certificates(self) -> dict[str, trustme.LeafCert]:
+        """A server certificate for each case that a client has to judge."""
+        now, day = datetime.datetime.now(datetime.timezone.utc), datetime.timedelta(days=1)
+        return {
+            "system": self.system.issue_cert(*HOSTS),
+            "intermediate": self.system.create_child_ca().issue_cert(*HOSTS),
+            "bundled": self.bundled.issue_cert(*HOSTS),
+            "private": self.private.issue_cert(*HOSTS),
+            "unknown": self.unknown.issue_cert(*HOSTS),
+            "wrong_host": self.system.issue_cert("other.example"),
+            "expired": self.system.issue_cert(*HOSTS, not_before=now - 20 * day, not_after=now - 10 * day),
+        }
+
+
+class Server:
+    """Answers HTTP over TLS on a free loopback port, a thread for each connection, until it is closed."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port: int = self._listener.getsockname()[1]
+        self.url = f"https://localhost:{self.port}/"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                connection, _ = self._listener.accept()
+                threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection:  # a client that refuses us hangs up
+            connection.settimeout(20)
+            with self._context.wrap_socket(connection, server_side=True) as tls:
+                if tls.recv(65536):
+                    tls.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+def server_context(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    return context
+
+
+def write_directory(folder: Path, authorities: Iterable[trustme.CA]) -> Path:
+    """Make `folder` a hashed directory, as ``update-ca-certificates`` does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, authority in enumerate(authorities):
+        authority.cert_pem.write_to_path(folder / f"ca-{number}.pem")
+    subprocess.run(["openssl", "rehash", folder], check=True, capture_output=True)
+    return folder
+
+
+def write_bundle(file: Path, authorities: Iterable[trustme.CA]) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"".join(authority.cert_pem.bytes() for authority in authorities))
+    return file
+
+
+def environment(**variables: str | os.PathLike[str]) -> dict[str, str]:
+    """What a child gets: nothing of the shell that runs the tests, whose ``SSL_CERT_FILE`` alone changes each verdict.
+
+    ``SSL_CERT_FILE`` names a file that does not exist, so that no test reads the machine's own bundle.
+    """
+    base = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "SSL_CERT_FILE": "/nonexistent/bundle.pem"}
+    if sys.platform == "win32":
+        base["SYSTEMROOT"] = os.environ["SYSTEMROOT"]
+    return {**base, **{name: os.fspath(value) for name, value in variables.items()}}
+
+
+def run(*arguments: str | os.PathLike[str], env: dict[str, str], **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run this Python; the result has `stdout`, `stderr` and `returncode`."""
+    options = {"timeout": 120, "cwd": HERE.anchor, **options}
+    return subprocess.run([sys.executable, *arguments], env=env, capture_output=True, text=True, **options)
+
+
+def run_code(code: str, *arguments: str, env: dict[str, str], **options: Any) -> Any:
+    """Run `code`, which prints one JSON value; that value.  Anything on standard error is a failure."""
+    result = run("-c", code, *arguments, env=env, **options)
+    assert (result.returncode, result.stderr) == (0, ""), result.stderr
+    return json.loads(result.stdout)
+
+
+def verdicts(client: str, urls: dict[str, str], *, env: dict[str, str], trust: str = "default") -> dict[str, str]:
+    """What `client` (a function of clients.py) says of each server, in a child process: ``accepted`` or ``refused``."""
+    result = run(HERE / "clients.py", client, trust, json.dumps(urls), env=env)
+    assert result.returncode == 0, result.stderr
+    return dict(json.loads(result.stdout))
+
+
+@contextlib.contextmanager
+def shadow_certifi(folder: Path, authority: trustme.CA) -> Iterator[Path]:
+    """A copy of certifi for PYTHONPATH whose bundle holds just `authority`."""
+    import certifi
+
+    shutil.copytree(Path(certifi.__file__).parent, folder / "certifi", ignore=shutil.ignore_patterns("__pycache__"))
+    write_bundle(folder / "certifi" / "cacert.pem", [authority])
+    yield folder
