@@ -23,7 +23,7 @@ HOSTS = ("localhost", "127.0.0.1")
 
 
 class Authorities:
-    """Who signs: `system` is in the store, `bundled` in the libraries' bundles, `private` is pinned, `unknown` nowhere."""
+    """`system` is in the store, `bundled` in the libraries' bundles, `private` is pinned, `unknown` is nowhere."""
 
     def __init__(self) -> None:
         self.system, self.bundled, self.private, self.unknown = (

@@ -8,7 +8,7 @@ from . import _record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from importlib.abc import Loader, MetaPathFinder
+    from importlib.abc import Loader
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
@@ -59,7 +59,7 @@ class PatchLoader:
         self._loader = loader
 
     def __getattr__(self, name: str) -> object:
-        # Who only looks a spec up (runpy, pkgutil, importlib.resources) asks its loader for get_code, get_data and more.
+        # Who only looks a spec up (runpy, pkgutil, importlib.resources) asks its loader for get_code, get_data, ...
         if name == "_loader":  # copy and pickle ask before there is one
             raise AttributeError(name)
         return getattr(self._loader, name)
@@ -117,4 +117,4 @@ def _patch(name: str, module: "ModuleType") -> None:
 def _patch_file(name: str) -> "Patch":
     module = "truststore_inject.patches._" + name
     __import__(module)
-    return sys.modules[module]  # type: ignore[return-value]
+    return sys.modules[module]

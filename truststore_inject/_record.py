@@ -1,4 +1,7 @@
-"""What was applied, skipped or failed in this process, and why.  ``TRUSTSTORE_INJECT_DEBUG=1`` shows it as it happens."""
+"""What was applied, skipped or failed in this process, and why.
+
+With ``TRUSTSTORE_INJECT_DEBUG=1`` it is said on standard error as it happens.
+"""
 
 import os
 import sys
@@ -6,7 +9,7 @@ import sys
 # The state of each patch, "applied", "skipped" or "failed", and the reason.
 patches: dict[str, tuple[str, str]] = {}
 
-# What else a person who looks for the cause has to know.  A dict, because it keeps the order and drops what is repeated.
+# What else a person who looks for the cause has to know.  A dict: it keeps the order and drops what is repeated.
 notes: dict[str, None] = {}
 
 

@@ -1,10 +1,13 @@
-"""The environment variables, parsed in one place.  They are read when they are needed, so a program may still set them."""
+"""The environment variables, parsed in one place.
+
+They are read when they are needed, so that a program may still set them.
+"""
 
 import os
 
 
 def enabled() -> bool:
-    """False if ``TRUSTSTORE_INJECT`` is ``0``, ``off``, ``false`` or ``no``.  Anything else is on, a typing error too."""
+    """False if ``TRUSTSTORE_INJECT`` is ``0``, ``off``, ``false`` or ``no``.  Anything else is on."""
     return _switch("TRUSTSTORE_INJECT")
 
 

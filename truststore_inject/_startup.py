@@ -1,7 +1,7 @@
 """All that happens at interpreter start: one finder is put in front of ``sys.meta_path``.
 
-This runs in every process, and each further file costs as much as all that is done here (150 microseconds, 2 % of a bare
-start).  So this file imports nothing that a bare interpreter has not loaded, and _hook.py only when there is work.
+This runs in every process, and each further file costs as much as all that is done here (150 microseconds, 2 % of a
+bare start).  So this file imports nothing that a bare interpreter has not loaded, and _hook.py only when there is work.
 """
 
 import os
@@ -28,8 +28,8 @@ def inject() -> None:
     """Let default trust, in this interpreter, be that of the operating system.
 
     What is imported already is patched at once, the rest when it is imported.  A second call changes nothing.
-    ``TRUSTSTORE_INJECT=0`` makes it a call without effect: who runs the program has the last word.  A library that cannot
-    be patched keeps its own verification; `truststore_inject.status` says why.
+    ``TRUSTSTORE_INJECT=0`` makes it a call without effect: who runs the program has the last word.  A library that
+    cannot be patched keeps its own verification; `truststore_inject.status` says why.
     """
     # Reading a variable is free; the file that says what it means is not, and in the ordinary case neither is set.
     if os.environ.get("TRUSTSTORE_INJECT") or os.environ.get("TRUSTSTORE_INJECT_DEBUG"):
@@ -73,8 +73,10 @@ class PatchFinder:
         """The spec that the other finders give, with a loader that patches; for other modules None."""
         if name not in self.targets:
             return None
-        from . import _hook
-
+        try:
+            from . import _hook
+        except Exception:  # the package was removed, or half of it, after this process started: nothing is patched
+            return None
         return _hook.find_spec(self, name, path, target)
 
 

@@ -50,7 +50,7 @@ def status() -> Status:
         active, reason = True, "armed in this interpreter"
     else:
         active, reason = False, "nothing armed it: no .pth file was run (python -S?), or extract() was called"
-    waiting = {name: ("waiting", "") for name in sorted(_startup.patch_targets())}
+    waiting = dict.fromkeys(sorted(_startup.patch_targets()), ("waiting", ""))
     patches = {name: Patch(*state) for name, state in {**waiting, **_record.patches}.items()}
     return Status(__version__, active, reason, store, patches, tuple(_record.notes))
 

@@ -19,13 +19,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Bad usage ends with a message on standard error and exit code 2, as argparse has it.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    parser = argparse.ArgumentParser("truststore-inject", description="Python verifies TLS with the system's trust store.")
+    parser = argparse.ArgumentParser(
+        "truststore-inject", description="Python verifies TLS with the system's trust store."
+    )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, command in _COMMANDS.items():
         title = (command.__doc__ or "").partition(": ")[2]
         command.add_arguments(commands.add_parser(name, help=title, description=title))
-    if not arguments or arguments[0].startswith("-") and arguments[0] not in ("-h", "--help", "--version"):
+    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help", "--version")):
         arguments = ["status", *arguments]
     parsed = parser.parse_args(arguments)
-    return _COMMANDS[parsed.command].run(parsed)
+    exit_code: int = _COMMANDS[parsed.command].run(parsed)
+    return exit_code

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
         def patch(self, module: ModuleType) -> str | None:
             """Patch the imported `module`; a second call changes nothing.
 
-            Return the reason if there is nothing to patch here, else None.  What is raised is recorded, after `unpatch`.
+            Return the reason if there is nothing to patch here, else None.  If it raises, `unpatch` is called.
             """
 
         def unpatch(self, module: ModuleType) -> None:

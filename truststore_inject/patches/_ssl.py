@@ -1,11 +1,13 @@
 """The three methods of ``ssl.SSLContext`` through which a context gets its trust anchors.
 
-They are replaced in place, on the real class.  Another class in its place misses whoever imported the name before, recurses
-in the property setters (https://github.com/sethmlarson/truststore/issues/121), and changes contexts that were never
-meant for the system store.
+They are replaced in place, on the real class.  Another class in its place misses whoever imported the name before,
+recurses in the property setters (https://github.com/sethmlarson/truststore/issues/121), and changes contexts that were
+never meant for the system store.
 """
 
 from functools import wraps
+
+from .. import _record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,10 +54,11 @@ def _replacements(module: "ModuleType") -> "dict[str, Callable[..., None]]":
     stock_only: set[int] = set()
 
     def load_system_store(context: "ssl.SSLContext") -> bool:
-        from .. import stores  # not above: many programs import ssl and never make a context
-
         # A server verifies its clients: the anchors for that are chosen on purpose, and a bundle there is one of them.
-        return context.protocol != module.PROTOCOL_TLS_SERVER and stores.load(context, stock_verify_locations)
+        if context.protocol == module.PROTOCOL_TLS_SERVER:
+            return False
+        stores = _stores()
+        return stores is not None and stores.load(context, stock_verify_locations)
 
     @wraps(stock_default_certs)
     def load_default_certs(self: "ssl.SSLContext", purpose: "ssl.Purpose" = server_auth) -> None:
@@ -74,10 +77,9 @@ def _replacements(module: "ModuleType") -> "dict[str, Callable[..., None]]":
 
     @wraps(stock_verify_locations)
     def load_verify_locations(self: "ssl.SSLContext", *args: "Any", **kwargs: "Any") -> None:
-        from ..stores import _bundled
-
+        stores = _stores()
         try:
-            own = _bundled.without_defaults(*args, **kwargs)
+            own = None if stores is None else stores.without_defaults(*args, **kwargs)
         except TypeError:  # wrong arguments: stock says so in its own words
             own = None
         if own is not None:
@@ -87,4 +89,17 @@ def _replacements(module: "ModuleType") -> "dict[str, Callable[..., None]]":
                 return
         stock_verify_locations(self, *args, **kwargs)
 
-    return {function.__name__: function for function in (load_default_certs, set_default_verify_paths, load_verify_locations)}
+    return {
+        function.__name__: function
+        for function in (load_default_certs, set_default_verify_paths, load_verify_locations)
+    }
+
+
+def _stores() -> "ModuleType | None":
+    """Imported for the first context: many programs import ssl and never make one."""
+    try:
+        from .. import stores
+    except Exception as error:  # the package was half removed after this process started: stock verification
+        _record.note(f"the system store is not looked at: {type(error).__name__}: {error}")
+        return None
+    return stores

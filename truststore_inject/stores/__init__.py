@@ -11,6 +11,7 @@ import sys
 
 from .. import _record, _settings
 from . import _pem
+from ._bundled import without_defaults as without_defaults
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

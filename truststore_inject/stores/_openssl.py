@@ -1,8 +1,8 @@
 """The system store where OpenSSL reads it by itself: Linux, BSD and other Unix systems.
 
-A *hashed directory* (``openssl rehash``: links like ``1001acf7.0``, named after the hash of a subject) is read lazily, one
-certificate when a chain asks for it, and costs nothing.  A *bundle* is parsed whole for each context, 15 to 25 ms with
-OpenSSL 3.0.  So the directory is used where there is one, and of the bundle only what the directory lacks.
+A *hashed directory* (``openssl rehash``: links like ``1001acf7.0``, named after the hash of a subject) is read lazily,
+one certificate when a chain asks for it, and costs nothing.  A *bundle* is parsed whole for each context, 15 to 25 ms
+with OpenSSL 3.0.  So the directory is used where there is one, and of the bundle only what the directory lacks.
 https://docs.openssl.org/3.0/man3/SSL_CTX_load_verify_locations/
 """
 
@@ -150,21 +150,21 @@ def _open(source: str, directories: list[str], bundle: str | None, complete: boo
     With `complete`, also what was added by hand to the bundle that goes with the directory, which OpenSSL does not look
     at on Debian: ``cat corp.pem >> /etc/ssl/certs/ca-certificates.crt``.
     """
-    directories = [directory for directory in directories if _has_anchors(directory)]
-    if bundle is None and complete and directories:
+    directories = [directory for directory in directories if os.path.isdir(directory)]
+    if bundle is None and complete and any(map(_has_anchors, directories)):
         bundle = _partner(directories[0], _PAIRS)
     if bundle is not None and not _size(bundle):
         bundle = None
     store = Store(source, directories, bundle)
     if bundle is not None:
         _add_bundle(store, bundle)
-    return store if store.directories or store.anchors or store.opaque else None
+    return store if store.anchors or store.opaque or any(map(_has_anchors, store.directories)) else None
 
 
 def _add_bundle(store: Store, bundle: str) -> None:
-    """Find what `bundle` adds to the directories; if there are none, whether its own directory can stand for it."""
+    """Find what `bundle` adds to the directories; if they are empty, whether its own directory can stand for it."""
     directories = store.directories
-    if not directories:
+    if not any(map(_has_anchors, directories)):
         partner = _partner(bundle, [(of, directory) for directory, of in _PAIRS])
         directories = [partner] if partner is not None and _has_anchors(partner) else []
     if directories and _is_concatenation(bundle, directories):
@@ -179,16 +179,19 @@ def _add_bundle(store: Store, bundle: str) -> None:
         store.opaque = True
         return
     held = {anchor for directory in directories for entry in _hashed(directory) for anchor in _certificates(entry.path)}
-    if held <= set(anchors):
-        store.directories = directories
-    store.anchors = [anchor for anchor in dict.fromkeys(anchors) if not store.directories or anchor not in held]
+    if directories is not store.directories:
+        if not held <= set(anchors):
+            held = set()
+        elif held:
+            store.directories = directories
+    store.anchors = [anchor for anchor in dict.fromkeys(anchors) if anchor not in held]
 
 
 def _is_concatenation(bundle: str, directories: list[str]) -> bool:
     """Whether the bundle can only be what update-ca-certificates made of the directory's files: their sizes add up.
 
-    Comparing the certificates themselves costs four times as much (2 ms for Debian's 144).  The time alone does not tell:
-    a bundle that was mounted or renamed into its place may be older than the directory.
+    Comparing the certificates themselves costs four times as much (2 ms for Debian's 144).  The time alone does not
+    tell: a bundle that was mounted or renamed into its place may be older than the directory.
     """
     try:
         status = os.stat(bundle)
