@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import importlib.metadata
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import venv
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -103,10 +105,12 @@ def environment(**variables: str | os.PathLike[str]) -> dict[str, str]:
     return {**base, **{name: os.fspath(value) for name, value in variables.items()}}
 
 
-def run(*arguments: str | os.PathLike[str], env: dict[str, str], **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run this Python; the result has `stdout`, `stderr` and `returncode`."""
+def run(
+    *arguments: str | os.PathLike[str], env: dict[str, str], python: Path | str = sys.executable, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """Run `python` (default: this one); the result has `stdout`, `stderr` and `returncode`."""
     options = {"timeout": 120, "cwd": HERE.anchor, **options}
-    return subprocess.run([sys.executable, *arguments], env=env, capture_output=True, text=True, **options)
+    return subprocess.run([python, *arguments], env=env, capture_output=True, text=True, **options)
 
 
 def run_code(code: str, *arguments: str, env: dict[str, str], **options: Any) -> Any:
@@ -131,3 +135,29 @@ def shadow_certifi(folder: Path, authority: trustme.CA) -> Iterator[Path]:
     shutil.copytree(Path(certifi.__file__).parent, folder / "certifi", ignore=shutil.ignore_patterns("__pycache__"))
     write_bundle(folder / "certifi" / "cacert.pem", [authority])
     yield folder
+
+
+class Venv:
+    """A virtual environment made of nothing but the installed package, or of nothing at all."""
+
+    def __init__(self, folder: Path, *, with_package: bool = True) -> None:
+        venv.create(folder, with_pip=False, symlinks=os.name != "nt")
+        scripts = "Scripts" if os.name == "nt" else "bin"
+        self.python = folder / scripts / "python"
+        code = "import sysconfig; print(sysconfig.get_path('purelib'))"
+        self.site_packages = Path(subprocess.check_output([self.python, "-c", code], text=True).strip())
+        if with_package:
+            for file in importlib.metadata.files("truststore-inject") or []:
+                if ".." not in file.parts and "__pycache__" not in file.parts:  # not the console script
+                    target = self.site_packages / file
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(file.locate(), target)
+
+    def run(self, *arguments: str | os.PathLike[str], **variables: str) -> subprocess.CompletedProcess[str]:
+        return run(*arguments, env=environment(**variables), python=self.python)
+
+    def json(self, code: str, *options: str, **variables: str) -> Any:
+        """What `code`, which prints one JSON value, prints; anything on standard error is a failure."""
+        result = self.run(*options, "-c", code, **variables)
+        assert (result.returncode, result.stderr) == (0, ""), result.stderr
+        return json.loads(result.stdout)

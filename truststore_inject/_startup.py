@@ -37,9 +37,11 @@ def inject() -> None:
 
         if not _settings.enabled():
             return
-    if finder in sys.meta_path:
+    if sys.meta_path[:1] == [finder]:
         return
     sys.audit("truststore_inject.inject")
+    if finder in sys.meta_path:  # somebody rearranged the finders: behind the one that finds files ours is never asked
+        sys.meta_path.remove(finder)
     if not finder.targets:
         finder.targets = patch_targets()
     sys.meta_path.insert(0, finder)

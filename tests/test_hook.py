@@ -1,0 +1,279 @@
+"""The finder and the loader, among the finders and loaders of others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from harness import environment, run, run_code
+
+PATCHED = "print(json.dumps('load_verify_locations' in vars(ssl.SSLContext)))"
+
+
+def patched(code: str, **variables: str) -> bool:
+    """Whether ``ssl.SSLContext`` is patched after `code`, which imports it."""
+    return bool(run_code(f"import json, sys\n{code}\n{PATCHED}", env=environment(**variables)))
+
+
+def test_the_loader_is_put_back() -> None:
+    code = """
+import importlib.util, inspect, json, ssl
+print(json.dumps([
+    type(ssl.__loader__).__name__, type(ssl.__spec__.loader).__name__, inspect.getsource(ssl).startswith("# Wrapper"),
+    ssl.__spec__.name, ssl.__file__ == ssl.__spec__.origin,
+]))
+"""
+    assert run_code(code, env=environment()) == ["SourceFileLoader", "SourceFileLoader", True, "ssl", True]
+
+
+def test_looking_a_spec_up_works_as_ever() -> None:
+    code = """
+import importlib.util, json, pkgutil
+spec = importlib.util.find_spec("ssl")
+print(json.dumps([
+    spec.loader.get_filename("ssl") == spec.origin, spec.loader.get_code("ssl").co_name, spec.loader.is_package("ssl"),
+    len(spec.loader.get_data(spec.origin)) > 10000, hasattr(spec.loader, "nonsense"),
+]))
+"""
+    assert run_code(code, env=environment()) == [True, "<module>", False, True, False]
+
+
+def test_running_it_as_a_module() -> None:
+    result = run("-m", "ssl", env=environment())
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_a_lazy_loader() -> None:
+    code = """
+import importlib.util
+spec = importlib.util.find_spec("ssl")
+spec.loader = importlib.util.LazyLoader(spec.loader)
+ssl = importlib.util.module_from_spec(spec)
+sys.modules["ssl"] = ssl
+spec.loader.exec_module(ssl)
+"""
+    assert patched(code)
+
+
+def test_reload() -> None:
+    code = """
+import ssl, importlib
+first = ssl.SSLContext
+importlib.reload(ssl)
+assert first is not ssl.SSLContext and "load_verify_locations" in vars(first)
+"""
+    assert patched(code)
+    undo = "import truststore_inject; truststore_inject.extract()"
+    check = (
+        "assert not {'load_verify_locations', 'set_default_verify_paths'} & (vars(first).keys() | vars(ssl.SSLContext))"
+    )
+    assert not patched(f"{code}\n{undo}\n{check}")
+
+
+def test_a_second_module_object() -> None:
+    code = """
+import ssl as first
+del sys.modules["ssl"]
+import ssl
+assert first.SSLContext is not ssl.SSLContext and "load_verify_locations" in vars(first.SSLContext)
+import truststore_inject
+"""
+    assert patched(code)
+    undo = "truststore_inject.extract(); assert 'load_verify_locations' not in vars(first.SSLContext)"
+    assert not patched(code + undo)
+
+
+@pytest.mark.parametrize("guarded", [True, False])
+@pytest.mark.parametrize("position", ["insert(0, Other())", "append(Other())"])
+def test_another_finder_that_asks_all_finders(guarded: bool, position: str) -> None:
+    code = f"""
+import importlib.util
+class Other:
+    busy = False
+    def find_spec(self, name, path=None, target=None):
+        if name != "ssl" or ({guarded} and self.busy):
+            return None
+        self.busy = True
+        try:
+            return importlib.util.find_spec(name)
+        finally:
+            self.busy = False
+sys.meta_path.{position}
+import ssl
+"""
+    if guarded or "append" in position:
+        assert patched(code)
+    else:  # it recurses on its own account: with us there it still ends in the error that it has without us
+        assert "RecursionError" in run("-c", f"import sys\n{code}", env=environment()).stderr
+
+
+def test_another_finder_that_raises_is_heard() -> None:
+    code = """
+class Other:
+    def find_spec(self, name, path=None, target=None):
+        if name == "ssl":
+            raise ImportError("forbidden here")
+sys.meta_path.insert(1, Other())
+try:
+    import ssl
+except ImportError as error:
+    assert str(error) == "forbidden here"
+sys.meta_path.pop(1)
+import ssl
+"""
+    assert patched(code)
+
+
+def test_a_finder_of_the_old_kind_is_passed_over() -> None:
+    code = """
+import warnings
+warnings.simplefilter("ignore")
+class Old:
+    def find_module(self, name, path=None):
+        return None
+sys.meta_path.insert(1, Old())
+import ssl
+"""
+    assert patched(code)
+
+
+def test_a_loader_that_is_a_class_is_not_changed() -> None:
+    """An ``exec_module`` set on it would change it for every module that it loads."""
+    code = """
+import importlib.machinery, types
+class Loader:
+    @staticmethod
+    def create_module(spec): return None
+    @staticmethod
+    def exec_module(module): exec(compile(open(real.origin).read(), real.origin, "exec"), vars(module))
+real = importlib.machinery.PathFinder.find_spec("ssl")
+before = dict(vars(Loader))
+class Other:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        return importlib.machinery.ModuleSpec(name, Loader) if name == "ssl" else None
+sys.meta_path.insert(1, Other)
+import ssl
+assert dict(vars(Loader)) == before and ssl.__loader__ is Loader and ssl.__spec__.loader is Loader
+"""
+    assert patched(code)
+
+
+def test_a_loader_without_exec_module_is_recorded() -> None:
+    code = """
+import importlib.machinery, json, sys, types, truststore_inject
+class Loader:
+    pass
+class Other:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        return importlib.machinery.ModuleSpec(name, Loader()) if name == "ssl" else None
+sys.meta_path.insert(1, Other)
+import importlib.util
+importlib.util.find_spec("ssl")
+sys.meta_path.pop(1)
+from truststore_inject import _record
+print(json.dumps(_record.patches["ssl"]))
+"""
+    state, reason = run_code(code, env=environment())
+    assert state == "skipped"
+    assert "exec_module" in reason
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_many_threads_import_at_once(late: bool) -> None:
+    """Each of them sees a patched module, also when inject() comes while they import."""
+    code = f"""
+import json, sys, threading
+late = {late}
+import truststore_inject
+if late:
+    truststore_inject.extract()
+barrier = threading.Barrier(17)
+seen = []
+def load():
+    barrier.wait()
+    import ssl
+    if late:
+        truststore_inject.inject()
+    seen.append("load_verify_locations" in vars(ssl.SSLContext))
+threads = [threading.Thread(target=load) for _ in range(16)]
+for thread in threads: thread.start()
+barrier.wait()
+for thread in threads: thread.join()
+print(json.dumps(seen))
+"""
+    assert run_code(code, env=environment()) == [True] * 16
+
+
+def test_a_patch_that_fails_leaves_the_module_as_it_was(tmp_path: Path) -> None:
+    """A library that changed beyond recognition: the import goes on, and the reason is there to be read."""
+    (tmp_path / "ssl.py").write_text("dumps = print\n")
+    code = """
+import json, ssl, truststore_inject._record
+print(json.dumps([sorted(set(vars(ssl)) & {"SSLContext", "dumps"}), truststore_inject._record.patches["ssl"]]))
+"""
+    names, (state, reason) = run_code(code, env=environment(PYTHONPATH=tmp_path))
+    assert names == ["dumps"]
+    assert (state, reason.partition(":")[0]) == ("failed", "AttributeError")
+
+
+def test_an_interrupt_in_the_middle_of_a_patch() -> None:
+    """It reaches the program, and nothing stays half-patched."""
+    code = """
+import ssl, truststore_inject
+from truststore_inject.patches import _ssl
+truststore_inject.extract()
+stock = dict(vars(ssl.SSLContext))
+class Interrupting(type(ssl.SSLContext)):
+    def __setattr__(cls, name, value):
+        if name == "load_verify_locations":
+            raise KeyboardInterrupt
+        super().__setattr__(name, value)
+class SSLContext(ssl.SSLContext, metaclass=Interrupting):
+    pass
+real, ssl.SSLContext = ssl.SSLContext, SSLContext
+before = dict(vars(SSLContext))
+try:
+    truststore_inject.inject()
+except KeyboardInterrupt:
+    assert dict(vars(SSLContext)) == before
+else:
+    raise AssertionError("the interrupt was swallowed")
+ssl.SSLContext = real
+truststore_inject.extract()
+truststore_inject.inject()
+"""
+    assert patched(code)
+
+
+def test_finders_rearranged_by_others() -> None:
+    code = """
+import truststore_inject
+ours = sys.meta_path.pop(0)
+truststore_inject.inject()
+assert sys.meta_path[0] is ours
+sys.meta_path.reverse()
+truststore_inject.inject()
+assert sys.meta_path.count(ours) == 1
+import ssl
+"""
+    assert patched(code)
+
+
+@pytest.mark.parametrize(
+    "order", ["import ssl; extract()", "extract(); import ssl", "import ssl; extract(); extract()"]
+)
+def test_extract_is_exact(order: str) -> None:
+    code = f"""
+import json, os, sys
+from truststore_inject import extract, inject
+{order.replace("; ", chr(10))}
+now = [sorted(vars(ssl.SSLContext)), ssl.SSLContext.load_default_certs.__code__.co_filename == ssl.__file__,
+       len(sys.meta_path), type(ssl.SSLContext.load_verify_locations).__name__]
+print(json.dumps(now))
+"""
+    stock = code.replace("extract()", "pass")
+    assert run_code(code, env=environment()) == run_code(stock, env=environment(TRUSTSTORE_INJECT="0"))
+    inject = "extract(); inject(); extract(); inject()"
+    assert patched(f"from truststore_inject import extract, inject\nimport ssl\n{inject}")
