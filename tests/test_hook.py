@@ -180,30 +180,41 @@ print(json.dumps(_record.patches["ssl"]))
     assert "exec_module" in reason
 
 
-@pytest.mark.parametrize("late", [False, True])
-def test_many_threads_import_at_once(late: bool) -> None:
-    """Each of them sees a patched module, also when inject() comes while they import."""
-    code = f"""
+THREADS = """
 import json, sys, threading
-late = {late}
 import truststore_inject
-if late:
-    truststore_inject.extract()
 barrier = threading.Barrier(17)
 seen = []
 def load():
     barrier.wait()
     import ssl
-    if late:
-        truststore_inject.inject()
     seen.append("load_verify_locations" in vars(ssl.SSLContext))
 threads = [threading.Thread(target=load) for _ in range(16)]
+"""
+
+
+def test_many_threads_import_at_once() -> None:
+    code = """
 for thread in threads: thread.start()
 barrier.wait()
 for thread in threads: thread.join()
 print(json.dumps(seen))
 """
-    assert run_code(code, env=environment()) == [True] * 16
+    assert run_code(THREADS + code, env=environment()) == [True] * 16
+
+
+def test_inject_waits_for_an_import_that_is_under_way() -> None:
+    """A module that is half imported in another thread is patched when it is whole."""
+    code = """
+truststore_inject.extract()
+for thread in threads: thread.start()
+barrier.wait()
+while "ssl" not in sys.modules: pass
+truststore_inject.inject()
+for thread in threads: thread.join()
+import ssl
+"""
+    assert patched(THREADS + code)
 
 
 def test_a_patch_that_fails_leaves_the_module_as_it_was(tmp_path: Path) -> None:
