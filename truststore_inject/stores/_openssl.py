@@ -124,6 +124,8 @@ def _search() -> Store | None:
             for variable, value in (("SSL_CERT_FILE", own_bundle), ("SSL_CERT_DIR", own_directory))
             if value is not None
         )
+        if own_bundle is not None and not _size(own_bundle):
+            _record.note(f"SSL_CERT_FILE names a file that does not exist or is empty: {own_bundle}")
         store = _open(source, (own_directory or directory).split(os.pathsep), own_bundle or bundle)
         if store is None:
             _record.note(f"{source}: no trust anchor there")
@@ -151,9 +153,9 @@ def _open(source: str, directories: list[str], bundle: str | None, complete: boo
     at on Debian: ``cat corp.pem >> /etc/ssl/certs/ca-certificates.crt``.
     """
     directories = [directory for directory in directories if os.path.isdir(directory)]
-    if bundle is None and complete and any(map(_has_anchors, directories)):
+    if not _size(bundle) and complete and directories:
         bundle = _partner(directories[0], _PAIRS)
-    if bundle is not None and not _size(bundle):
+    if not _size(bundle):
         bundle = None
     store = Store(source, directories, bundle)
     if bundle is not None:
@@ -241,10 +243,10 @@ def _without_corrupt(
     return good
 
 
-def _size(path: str) -> int:
+def _size(path: str | None) -> int:
     """In bytes; 0 if there is no such file."""
     try:
-        return os.stat(path).st_size
+        return 0 if path is None else os.stat(path).st_size
     except OSError:
         return 0
 
