@@ -47,10 +47,14 @@ class Authorities:
 
 
 class Server:
-    """Answers HTTP over TLS on a free loopback port, a thread for each connection, until it is closed."""
+    """Answers HTTP over TLS on a free loopback port, a thread for each connection, until it is closed.
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    `pages` are the bodies for the paths that it knows; every other path has the body ``ok``.
+    """
+
+    def __init__(self, context: ssl.SSLContext, pages: dict[str, bytes] | None = None) -> None:
         self._context = context
+        self._pages = pages or {}
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port: int = self._listener.getsockname()[1]
         self.url = f"https://localhost:{self.port}/"
@@ -66,8 +70,12 @@ class Server:
         with contextlib.suppress(OSError), connection:  # a client that refuses us hangs up
             connection.settimeout(20)
             with self._context.wrap_socket(connection, server_side=True) as tls:
-                if tls.recv(65536):
-                    tls.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+                request = tls.recv(65536).split()
+                if request:
+                    body = self._pages.get(request[1].decode(), b"ok")
+                    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n"
+                    kind = "Content-Type: text/html\r\n\r\n" if body.startswith(b"<") else "\r\n"
+                    tls.sendall((head + kind).encode() + body)
 
     def close(self) -> None:
         self._listener.close()
