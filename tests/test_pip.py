@@ -29,12 +29,15 @@ def wheel() -> bytes:
     return file.getvalue()
 
 
+WHEEL = wheel()
+
+
 @pytest.fixture(scope="module")
 def indexes(authorities: Authorities) -> Iterator[dict[str, str]]:
     """The address of an index for each kind of server certificate."""
     name = "example-1.0-py3-none-any.whl"
     link = f'<!DOCTYPE html><html><body><a href="/{name}">{name}</a></body></html>'.encode()
-    pages = {"/simple/example/": link, f"/{name}": wheel()}
+    pages = {"/simple/example/": link, f"/{name}": WHEEL}
     servers = {
         case: Server(server_context(certificate), pages)
         for case, certificate in authorities.server_certificates().items()
@@ -50,7 +53,9 @@ def download(index: str, folder: Path, *options: str, **variables: str | Path) -
     command = ["download", "example", "--no-deps", "--no-cache-dir", "--retries=0", "--disable-pip-version-check"]
     result = run("-m", "pip", *command, "--index-url", index, "--dest", folder, *options, env=env)
     if result.returncode == 0:
-        assert (folder / "example-1.0-py3-none-any.whl").read_bytes() == wheel()
+        file = folder / "example-1.0-py3-none-any.whl"
+        assert file.read_bytes() == WHEEL
+        file.unlink()
         return "accepted"
     output = result.stdout + result.stderr
     assert any(reason in output for reason in ("CERTIFICATE_VERIFY_FAILED", "doesn't match", "mismatch")), output
