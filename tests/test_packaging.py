@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -107,8 +106,8 @@ def tree(folder: Path) -> set[str]:
 
 
 @pytest.fixture
-def venv(tmp_path: Path) -> Iterator[Venv]:
-    yield Venv(tmp_path / "venv", with_package=False)
+def venv(tmp_path: Path) -> Venv:
+    return Venv(tmp_path / "venv", with_package=False)
 
 
 @pytest.mark.parametrize("installer", ["pip", "uv"])

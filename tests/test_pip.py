@@ -92,6 +92,7 @@ def test_a_ca_of_the_users_own_wins(
 ) -> None:
     private = str(ca_file("private"))
     options, variables = ([how, private], {}) if how == "--cert" else ([], {how: private})
+    options += BUNDLE_ONLY
     assert download(indexes["private"], tmp_path, *options, SSL_CERT_DIR=store, **variables) == "accepted"
     assert download(indexes["system"], tmp_path, *options, SSL_CERT_DIR=store, **variables) == "refused"
 

@@ -34,7 +34,9 @@ PATCHED = "import json, ssl; print(json.dumps('load_verify_locations' in vars(ss
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Venv:
-    return Venv(tmp_path_factory.mktemp("bare"), with_package=False)
+    venv = Venv(tmp_path_factory.mktemp("bare"), with_package=False)
+    (venv.site_packages / "other.pth").write_text("# from Python 3.13 on, site loads a codec for any .pth file\n")
+    return venv
 
 
 @pytest.fixture(scope="module")
