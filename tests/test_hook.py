@@ -83,15 +83,14 @@ import truststore_inject
     assert not patched(code + undo)
 
 
-@pytest.mark.parametrize("guarded", [True, False])
-@pytest.mark.parametrize("position", ["insert(0, Other())", "append(Other())"])
-def test_another_finder_that_asks_all_finders(guarded: bool, position: str) -> None:
+@pytest.mark.parametrize("position", ["insert(0, Other())", "insert(1, Other())"])
+def test_another_finder_that_asks_all_finders(position: str) -> None:
     code = f"""
 import importlib.util
 class Other:
     busy = False
     def find_spec(self, name, path=None, target=None):
-        if name != "ssl" or ({guarded} and self.busy):
+        if name != "ssl" or self.busy:
             return None
         self.busy = True
         try:
@@ -101,10 +100,43 @@ class Other:
 sys.meta_path.{position}
 import ssl
 """
-    if guarded or "append" in position:
-        assert patched(code)
-    else:  # it recurses on its own account: with us there it still ends in the error that it has without us
-        assert "RecursionError" in run("-c", f"import sys\n{code}", env=environment()).stderr
+    assert patched(code)
+
+
+def test_another_finder_that_asks_us_without_a_guard() -> None:
+    """Without a guard on our side the two would ask each other for ever."""
+    code = """
+class Other:
+    def find_spec(self, name, path=None, target=None):
+        for finder in sys.meta_path if name == "ssl" else ():
+            spec = None if finder is self else finder.find_spec(name, path, target)
+            if spec is not None:
+                return spec
+sys.meta_path.insert(1, Other())
+import ssl
+"""
+    assert patched(code)
+
+
+def test_the_guard_is_for_one_thread() -> None:
+    """One thread looks the spec up and waits; what another thread imports meanwhile is patched."""
+    code = """
+import importlib.util, threading
+asked, done = threading.Event(), threading.Event()
+class Slow:
+    def find_spec(self, name, path=None, target=None):
+        if name == "ssl" and threading.current_thread() is looker:
+            asked.set()
+            done.wait(30)
+sys.meta_path.insert(1, Slow())
+looker = threading.Thread(target=importlib.util.find_spec, args=("ssl",))
+looker.start()
+asked.wait(30)
+import ssl
+done.set()
+looker.join()
+"""
+    assert patched(code)
 
 
 def test_another_finder_that_raises_is_heard() -> None:
@@ -288,3 +320,20 @@ print(json.dumps(now))
     assert run_code(code, env=environment()) == run_code(stock, env=environment(TRUSTSTORE_INJECT="0"))
     inject = "extract(); inject(); extract(); inject()"
     assert patched(f"from truststore_inject import extract, inject\nimport ssl\n{inject}")
+
+
+def test_patch_and_unpatch_by_themselves() -> None:
+    """A second patch changes nothing, and each module object is undone on its own."""
+    code = """
+import ssl as first
+del sys.modules["ssl"]
+import ssl
+from truststore_inject.patches import _ssl
+before = dict(vars(ssl.SSLContext))
+_ssl.patch(ssl)
+assert dict(vars(ssl.SSLContext)) == before
+_ssl.unpatch(first)
+assert "load_verify_locations" not in vars(first.SSLContext)
+"""
+    assert patched(code)
+    assert not patched(code + "_ssl.unpatch(ssl); _ssl.unpatch(ssl)")

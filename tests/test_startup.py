@@ -208,7 +208,7 @@ import json, sys
 seen = []
 sys.addaudithook(lambda event, arguments: seen.append(event) if event.startswith("truststore_inject.") else None)
 import ssl, truststore_inject
-truststore_inject.extract(); truststore_inject.inject()
+truststore_inject.extract(); truststore_inject.inject(); truststore_inject.inject()
 print(json.dumps(seen))
 """
     assert installed.json(code) == [f"truststore_inject.{event}" for event in ("patch", "extract", "inject", "patch")]

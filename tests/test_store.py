@@ -238,6 +238,7 @@ def test_debians_own_prefix_is_the_systems(places: Places, authorities: Authorit
     places.debian(authorities.system)
     places.prefix(Path("/usr"))
     assert Loaded().directories == [str(places.built_in_directory)]
+    assert _openssl._belongs_to_system("/usr/lib/a-real-directory/certs")
 
 
 @pytest.mark.parametrize("what", ["nothing", "an empty directory", "an empty bundle", "no certificate", "unhashed"])
@@ -260,7 +261,7 @@ def test_a_corrupt_certificate_among_good_ones(places: Places, authorities: Auth
     """OpenSSL gives up on the whole bundle."""
     good = authorities.system.cert_pem.bytes(), authorities.private.cert_pem.bytes()
     corrupt = good[0][:200] + b"AAAA" + good[0][204:]
-    not_base64 = b"-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n"
+    not_base64 = b"-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----\n"
     bundle = places.root / "etc" / "cert.pem"
     bundle.parent.mkdir()
     bundle.write_bytes(good[0] + corrupt.replace(b"MII", b"AAA", 1) + not_base64 + good[1])

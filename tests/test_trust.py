@@ -318,3 +318,16 @@ silent.recv(1)  # the first handshake is under way, and stays so
 print(json.dumps(handshake(c, sys.argv[1])))
 """
     assert run_code(code, servers["system"].url, env=environment(SSL_CERT_DIR=store)) == "accepted"
+
+
+def test_an_error_of_our_own_leaves_stock(urls: dict[str, str], ca_file: Callable[[str], Path]) -> None:
+    code = """
+from truststore_inject.stores import _openssl
+def broken(*arguments):
+    raise RuntimeError("a bug of ours")
+_openssl._current = broken
+c = ssl.create_default_context()
+from truststore_inject import _record
+assert any("a bug of ours" in note for note in _record.notes)
+"""
+    assert judge(code, urls, SSL_CERT_FILE=ca_file("private")) == expected(urls, "private")
