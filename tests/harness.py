@@ -21,6 +21,10 @@ from typing import Any
 import trustme
 
 HERE = Path(__file__).parent
+# The functions of clients.py, by what the library trusts when nobody tells it: the bundle that certifi carries, or
+# OpenSSL's own places.
+CERTIFI = ("urllib3_certifi", "requests_get", "requests_session", "httpx_sync", "httpx_async", "botocore")
+OPENSSL = ("urllib_request", "http_client", "asyncio_streams", "urllib3", "aiohttp", "websockets")
 HOSTS = ("localhost", "127.0.0.1")
 
 

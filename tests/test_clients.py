@@ -6,11 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import Authorities, environment, shadow_certifi, verdicts
-
-# What the library trusts when nobody tells it: the bundle that certifi carries, or OpenSSL's own places.
-CERTIFI = ["urllib3_certifi", "requests_get", "requests_session", "httpx_sync", "httpx_async", "botocore"]
-OPENSSL = ["urllib_request", "http_client", "asyncio_streams", "urllib3", "aiohttp", "websockets"]
+from harness import CERTIFI, OPENSSL, Authorities, environment, shadow_certifi, verdicts
 
 REFUSED = dict.fromkeys(("bundled", "private", "unknown", "wrong_host", "expired"), "refused")
 

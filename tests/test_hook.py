@@ -267,27 +267,42 @@ def test_an_interrupt_in_the_middle_of_a_patch() -> None:
 import ssl, truststore_inject
 from truststore_inject.patches import _ssl
 truststore_inject.extract()
-stock = dict(vars(ssl.SSLContext))
-class Interrupting(type(ssl.SSLContext)):
-    def __setattr__(cls, name, value):
-        if name == "load_verify_locations":
-            raise KeyboardInterrupt
-        super().__setattr__(name, value)
-class SSLContext(ssl.SSLContext, metaclass=Interrupting):
-    pass
-real, ssl.SSLContext = ssl.SSLContext, SSLContext
-before = dict(vars(SSLContext))
+before = dict(vars(ssl.SSLContext))
+replacements = _ssl._replacements
+class Interrupted(dict):
+    def items(self):
+        yield from list(super().items())[:2]
+        assert dict(vars(ssl.SSLContext)) != before
+        if not caught: raise KeyboardInterrupt
+caught = []
+_ssl._replacements = lambda *arguments: Interrupted(replacements(*arguments))
 try:
     truststore_inject.inject()
 except KeyboardInterrupt:
-    assert dict(vars(SSLContext)) == before
-else:
-    raise AssertionError("the interrupt was swallowed")
-ssl.SSLContext = real
+    caught.append(1)
+assert caught and dict(vars(ssl.SSLContext)) == before
+_ssl._replacements = replacements
 truststore_inject.extract()
 truststore_inject.inject()
 """
     assert patched(code)
+
+
+def test_a_subclass_in_the_place_of_the_class() -> None:
+    """As gevent and truststore put it there; who imported the name before has the stock class."""
+    code = """
+import ssl, truststore_inject
+truststore_inject.extract()
+stock = ssl.SSLContext
+class SSLContext(stock):
+    pass
+ssl.SSLContext = SSLContext
+truststore_inject.inject()
+assert "load_verify_locations" in vars(stock) and "load_verify_locations" not in vars(SSLContext)
+ssl.SSLContext = stock
+"""
+    assert patched(code)
+    assert not patched(code + "truststore_inject.extract()")
 
 
 def test_finders_rearranged_by_others() -> None:

@@ -241,6 +241,20 @@ def test_debians_own_prefix_is_the_systems(places: Places, authorities: Authorit
     assert _openssl._belongs_to_system("/usr/lib/a-real-directory/certs")
 
 
+def test_a_directory_that_may_not_be_read(
+    places: Places, authorities: Authorities, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places.debian(authorities.system)
+
+    def scandir(path: str) -> object:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    loaded = Loaded()
+    assert (loaded.usable, loaded.directories, loaded.anchors) == (True, [str(places.built_in_directory)], 1)
+    assert any("Permission denied" in note for note in _record.notes)
+
+
 @pytest.mark.parametrize("what", ["nothing", "an empty directory", "an empty bundle", "no certificate", "unhashed"])
 def test_no_usable_store(places: Places, authorities: Authorities, what: str) -> None:
     places.directory.mkdir(parents=True)

@@ -24,11 +24,12 @@ _replaced: "dict[type, tuple[ModuleType, dict[str, Callable[..., None]], dict[st
 
 
 def patch(module: "ModuleType") -> None:
-    """Replace the three methods of ``module.SSLContext``."""
-    cls = module.SSLContext
+    """Replace the three methods of the stock class."""
+    # Not module.SSLContext itself: gevent, eventlet and truststore put a subclass of theirs there.
+    cls = next(cls for cls in module.SSLContext.__mro__ if module._SSLContext in cls.__bases__)
     if cls in _replaced:
         return
-    replacements = _replacements(module)
+    replacements = _replacements(module, cls)
     _replaced[cls] = module, replacements, {name: vars(cls)[name] for name in _METHODS if name in vars(cls)}
     for name, function in replacements.items():
         setattr(cls, name, function)
@@ -47,8 +48,8 @@ def unpatch(module: "ModuleType") -> None:
                 delattr(cls, name)
 
 
-def _replacements(module: "ModuleType") -> "dict[str, Callable[..., None]]":
-    cls, server_auth = module.SSLContext, module.Purpose.SERVER_AUTH
+def _replacements(module: "ModuleType", cls: type) -> "dict[str, Callable[..., None]]":
+    server_auth = module.Purpose.SERVER_AUTH
     stock_default_certs, stock_verify_paths, stock_verify_locations = (getattr(cls, name) for name in _METHODS)
     # The contexts that are inside the stock load_default_certs, which calls set_default_verify_paths.
     stock_only: set[int] = set()
