@@ -272,15 +272,16 @@ replacements = _ssl._replacements
 class Interrupted(dict):
     def items(self):
         yield from list(super().items())[:2]
-        assert dict(vars(ssl.SSLContext)) != before
-        if not caught: raise KeyboardInterrupt
-caught = []
+        if not raised:
+            raised.append(dict(vars(ssl.SSLContext)) != before)
+            raise KeyboardInterrupt
+raised, caught = [], []
 _ssl._replacements = lambda *arguments: Interrupted(replacements(*arguments))
 try:
     truststore_inject.inject()
 except KeyboardInterrupt:
     caught.append(1)
-assert caught and dict(vars(ssl.SSLContext)) == before
+assert raised == [True] and caught and dict(vars(ssl.SSLContext)) == before
 _ssl._replacements = replacements
 truststore_inject.extract()
 truststore_inject.inject()
