@@ -8,6 +8,7 @@
 
 import ssl
 import sys
+from _weakref import ref  # weakref itself is Python code, which a program may have no other use for
 
 from .. import _record, _settings
 from . import _pem
@@ -23,6 +24,14 @@ else:
 
 describe = _platform.describe
 
+# The contexts that were given the system store.
+_loaded: "set[ref[ssl.SSLContext]]" = set()
+
+
+def loaded(context: ssl.SSLContext) -> bool:
+    """Whether `load` gave the system store to `context`."""
+    return ref(context) in _loaded
+
 
 def load(context: ssl.SSLContext, load_verify_locations: "Callable[..., None]") -> bool:
     """Let `context` trust the system store, and what the settings add to it.
@@ -37,6 +46,7 @@ def load(context: ssl.SSLContext, load_verify_locations: "Callable[..., None]") 
         if extra is not None:
             _load_extra(context, load_verify_locations, extra)
         if _platform.load(context, load_verify_locations):
+            _loaded.add(ref(context, _loaded.discard))
             return True
         _record.note("no usable system store: the library's own default stays")
     except Exception as error:
