@@ -4,6 +4,8 @@
     Let `context` trust the system store.  False, with the context as it was, if there is none that can be used.
 ``describe() -> dict``
     The store, for people and for JSON.
+``anchors() -> Iterator[tuple[str, bytes]]``
+    Each anchor in the store, for people who ask: the place where it lies, and DER.
 """
 
 import ssl
@@ -19,10 +21,13 @@ if TYPE_CHECKING:
 
 if sys.platform in ("win32", "darwin"):
     from . import _native as _platform
+    from . import _os_anchors as _listing
 else:
     from . import _openssl as _platform
+    from . import _openssl as _listing
 
 describe = _platform.describe
+anchors = _listing.anchors
 
 # The contexts that were given the system store.
 _loaded: "set[ref[ssl.SSLContext]]" = set()

@@ -82,6 +82,21 @@ def describe() -> dict[str, object]:
     }
 
 
+def anchors() -> "Iterator[tuple[str, bytes]]":
+    """See `truststore_inject.stores`."""
+    store = _current()
+    if store is None:
+        return
+    for directory in store.directories:
+        for entry in sorted(_hashed(directory), key=lambda entry: entry.name):
+            for anchor in _certificates(entry.path):
+                yield os.path.realpath(entry.path), anchor
+    if store.bundle is not None:
+        for anchor in _certificates(store.bundle):
+            if not store.directories or anchor in store.anchors or store.opaque:
+                yield store.bundle, anchor
+
+
 # The store of this process, and what would have to change for another search: the two variables and the places.
 _found: "tuple[object, Store] | None" = None
 
