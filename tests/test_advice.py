@@ -67,16 +67,18 @@ def test_a_pinned_context_gets_no_note(urls: dict[str, str], store: Path, ca_fil
 
 @pytest.mark.skipif(sys.version_info >= (3, 11), reason="before Python 3.11 only")
 def test_without_notes_nothing_is_replaced(store: Path) -> None:
-    code = "import ssl, json; print(json.dumps([c.do_handshake.__module__ for c in (ssl.SSLSocket, ssl.SSLObject)]))"
-    assert run_code(code, env=environment(SSL_CERT_DIR=store)) == ["ssl", "ssl"]
-    code = "import ssl, json; print(json.dumps([hasattr(c.do_handshake, '__wrapped__') for c in (ssl.SSLSocket, ssl.SSLObject)]))"
+    code = """
+import json, ssl
+print(json.dumps([hasattr(cls.do_handshake, "__wrapped__") for cls in (ssl.SSLSocket, ssl.SSLObject)]))
+"""
     assert run_code(code, env=environment(SSL_CERT_DIR=store)) == [False, False]
 
 
 def test_extract_puts_the_handshakes_back(store: Path) -> None:
     code = """
-import json, truststore_inject, ssl
+import json, os, ssl, truststore_inject
 before = [vars(cls)["do_handshake"] for cls in (ssl.SSLSocket, ssl.SSLObject)]
+del os.environ["TRUSTSTORE_INJECT"]
 truststore_inject.inject()
 during = [vars(cls)["do_handshake"] for cls in (ssl.SSLSocket, ssl.SSLObject)]
 truststore_inject.extract()
@@ -84,9 +86,6 @@ after = [vars(cls)["do_handshake"] for cls in (ssl.SSLSocket, ssl.SSLObject)]
 print(json.dumps([before == during, before == after]))
 """
     env = environment(SSL_CERT_DIR=store, TRUSTSTORE_INJECT="0")
-    code = "import os\n" + code.replace(
-        "truststore_inject.inject()", "del os.environ['TRUSTSTORE_INJECT']; truststore_inject.inject()"
-    )
     assert run_code(code, env=env) == [sys.version_info < (3, 11), True]
 
 

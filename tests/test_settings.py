@@ -82,7 +82,7 @@ KEY_USAGE = (
 
 
 def lax(fault: str) -> tuple[bytes, trustme.LeafCert]:
-    """A CA and a server certificate with a fault that only VERIFY_X509_STRICT minds, as inspecting proxies have them."""
+    """A CA and a server certificate with a fault that only VERIFY_X509_STRICT minds, as inspecting proxies have."""
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     subject_id = (x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), False)
     constraints = (x509.BasicConstraints(ca=True, path_length=None), fault != "basicConstraints not critical")

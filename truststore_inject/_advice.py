@@ -65,8 +65,8 @@ def _reason(code: int, message: str, connection: "Any") -> str:
 def _last_issuer(connection: "Any") -> str | None:
     """Who issued the last certificate of the chain that was sent: the one that is missing.
 
-    OpenSSL keeps the chain of a refused handshake.  The public method that gives it (Python 3.13) gives DER, which would
-    have to be parsed; the private one gives names.
+    OpenSSL keeps the chain of a refused handshake.  The public method (Python 3.13) gives DER, which would have to be
+    parsed; the private one gives names.
     """
     raw = connection._sslobj
     chain = raw.get_unverified_chain() if hasattr(raw, "get_unverified_chain") else None

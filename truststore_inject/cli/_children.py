@@ -69,7 +69,7 @@ def _run(arguments: list[str], env: Mapping[str, str], limit: float, **options: 
 
 
 def in_parallel(tasks: Iterable[tuple[str, Callable[[], Any]]]) -> list[Any]:
-    """Run the tasks, as many at a time as there are processors; their results, in order.  The names are the progress."""
+    """Run the tasks, as many at a time as there are processors; their results, in order.  Their names are shown."""
     tasks = list(tasks)
     with Progress() as progress, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         futures = [pool.submit(function) for _, function in tasks]

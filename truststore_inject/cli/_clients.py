@@ -1,7 +1,7 @@
 """The client libraries that ``check`` tries, each in a child process: ``python - NAME JSON < _clients.py``.
 
-The JSON is a list of ``[url, trust, timeout]``; printed is a list of ``[verdict, words]``, ``accepted``, ``refused`` or
-``error`` for each.  Trust is ``default`` or the path of a CA file.  Nothing of this package is imported in the child, so
+The JSON is a list of ``[url, trust, timeout]``; printed is a list of ``[verdict, words]``: ``accepted``, ``refused``,
+``error``.  Trust is ``default`` or the path of a CA file.  Nothing of this package is imported in the child, so
 that it can be compared with stock Python.  No client follows a redirect, to a server that nobody asked about.
 """
 
@@ -50,7 +50,7 @@ def asyncio_streams(url: str, trust: str, timeout: float) -> None:
 def urllib3(url: str, trust: str, timeout: float) -> None:
     import urllib3
 
-    options: "dict[str, Any]" = {} if trust == "default" else {"ca_certs": trust}
+    options: dict[str, Any] = {} if trust == "default" else {"ca_certs": trust}
     options.update(retries=False, timeout=timeout)
     proxy = _proxy(url)
     with urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options) as pool:
@@ -141,7 +141,10 @@ def websockets(url: str, trust: str, timeout: float) -> None:
     try:
         connect(url.replace("https:", "wss:", 1), open_timeout=timeout, **options).close()
     except InvalidHandshake:
-        pass  # it speaks HTTP only: TLS was accepted
+        return  # it speaks HTTP only: TLS was accepted
+    except TimeoutError as error:
+        if "handshake response" not in str(error):  # of the WebSocket, after that of TLS
+            raise
 
 
 def _proxy(url: str) -> "str | None":

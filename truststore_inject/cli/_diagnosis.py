@@ -18,11 +18,22 @@ from ._terminal import Progress, colour, paragraph, say
 
 # In the names of the CAs that products make who read along.
 _INSPECTING = (
-    "avast", "barracuda", "bitdefender", "blue coat", "bluecoat", "burp", "charles proxy", "check point", "cisco umbrella",
-    "cloudflare for teams", "cloudflare gateway", "eset ssl", "fiddler", "forcepoint", "fortigate", "fortinet", "kaspersky",
-    "mcafee", "mitmproxy", "netskope", "palo alto", "portswigger", "sophos", "squid", "symantec web", "untangle",
-    "watchguard", "websense", "zscaler",
-)  # fmt: skip
+    *("avast", "barracuda", "bitdefender", "blue coat", "bluecoat", "burp", "charles proxy", "check point"),
+    *(
+        "cisco umbrella",
+        "cloudflare for teams",
+        "cloudflare gateway",
+        "eset ssl",
+        "fiddler",
+        "forcepoint",
+        "fortigate",
+        "fortinet",
+    ),
+    *("kaspersky", "mcafee", "mitmproxy", "netskope", "palo alto", "portswigger", "sophos", "squid", "symantec web"),
+    *("untangle", "watchguard", "websense", "zscaler"),
+)
+# Ends of names that no public CA signs.
+_PRIVATE = ("local", "internal", "lan", "corp", "home", "test", "example", "localhost", "arpa")
 
 
 def diagnose(target: Target, timeout: float, ca_file: str | None) -> dict[str, Any]:
@@ -201,7 +212,8 @@ def _explain(
         which, until = expired[0], _validity(expired[0])[1]
         what = "The server's certificate" if which is leaf else f"The CA certificate {which.subject.rfc4514_string()}"
         return (
-            f"Expired: {what} was valid until {until:%Y-%m-%d %H:%M} UTC; this machine's clock says {now:%Y-%m-%d %H:%M} UTC.",
+            f"Expired: {what} was valid until {until:%Y-%m-%d %H:%M} UTC; "
+            f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC.",
             ["If the clock is right, the server's administrator has to renew it; nothing here can or should."],
         )
     if code == _advice.NOT_YET_VALID:
@@ -258,8 +270,8 @@ def _explain_unknown_issuer(target: Target, chain: list[Any]) -> tuple[str, list
 
 
 def _inspects(target: Target, chain: list[Any]) -> bool:
-    """By the names that products give to their CAs; or the certificate of a public name without anything that public CAs
-    must put into it (signed certificate timestamps, a way to the issuer).
+    """By the names that products give to their CAs; or a certificate for a public name that lacks what public CAs put
+    into it (signed certificate timestamps, a way to the issuer).
     """
     from cryptography import x509
 
@@ -267,18 +279,7 @@ def _inspects(target: Target, chain: list[Any]) -> bool:
     if any(name in names for name in _INSPECTING):
         return True
     host = target.host
-    private = host.rpartition(".")[2] in (
-        "local",
-        "internal",
-        "lan",
-        "corp",
-        "home",
-        "test",
-        "example",
-        "localhost",
-        "arpa",
-    )
-    if "." not in host or private or host.replace(".", "").isdigit() or ":" in host:
+    if "." not in host or host.rpartition(".")[2] in _PRIVATE or host.replace(".", "").isdigit() or ":" in host:
         return False
     try:
         chain[0].extensions.get_extension_for_class(x509.PrecertificateSignedCertificateTimestamps)
@@ -362,8 +363,8 @@ def show(report: dict[str, Any], separate: bool) -> None:
     say("\nThe server sends:")
     for number, certificate in enumerate(report["chain"]):
         say(paragraph(certificate["subject"] or "(no subject)", 5, f"  {number}"))
-        say(paragraph(f"issuer   {certificate['issuer']}", 14, "     ").replace("     issuer", "     issuer", 1))
-        say(f"     valid    {certificate['not_before'][:16]} to {certificate['not_after'][:16]} UTC".replace("T", " "))
+        say(paragraph(certificate["issuer"], 14, "     issuer"))
+        say(f"     valid    {certificate['not_before'][:10]} to {certificate['not_after'][:16].replace('T', ' ')} UTC")
         say(f"     key      {certificate['key']}")
         if certificate["names"]:
             say(paragraph(", ".join(certificate["names"]), 14, "     names"))
@@ -372,16 +373,14 @@ def show(report: dict[str, Any], separate: bool) -> None:
         say(paragraph(report["anchor"]["subject"], 5, "  *"))
         say(paragraph(report["anchor"]["place"], 14, "     in"))
     say("\nVerdicts:")
-    for name, verdict in {
-        "stock Python": report["stock"],
-        "the system store": report["store"],
-        **report["clients"],
-    }.items():
+    verdicts = {"stock Python": report["stock"], "the system store": report["store"], **report["clients"]}
+    for name, verdict in verdicts.items():
         shade = {"accepted": "green", "refused": "red"}.get(verdict["verdict"], "yellow")
-        words = f"  {verdict['words']}" if verdict["words"] and name in ("stock Python", "the system store") else ""
-        if verdict["verdict"] == "error":
-            words = f"  {verdict['words']}"
-        say(f"  {name.ljust(18)} {colour(verdict['verdict'], shade)}{words}"[:200])
+        # Every client that refuses says the same as the store, in its own long words.
+        explained = verdict["words"] and (name not in report["clients"] or verdict["verdict"] == "error")
+        say(f"  {name.ljust(18)} {colour(verdict['verdict'], shade)}")
+        if explained:
+            say(paragraph(verdict["words"], 21, " " * 21))
     say()
     say(paragraph(report["reason"]))
     for line in report["fix"]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from importlib import metadata
 
 from .. import _advice, stores
-from ..stores import _pem
+from ..stores import _bundled, _pem
 
 # Each variable, who obeys it, and whether it names the store itself.
 _VARIABLES = {
@@ -40,6 +40,8 @@ def variables() -> list[dict[str, str]]:
 
 
 def _variable(name: str, value: str, effect: str) -> dict[str, str]:
+    if _bundled.library(value) is not None and name.startswith("SSL_"):
+        return _entry(name, value, "It names a library's own bundle and counts as not set here.", "Unset it.")
     if not all(os.path.exists(path) for path in value.split(os.pathsep)):
         return _entry(name, value, effect, "It does not exist: unset it.")
     if name.startswith("SSL_"):

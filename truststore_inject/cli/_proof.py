@@ -90,7 +90,8 @@ def show(report: dict[str, Any]) -> None:
     say()
     say(
         paragraph(
-            "yes: the connection is made.  no: it is refused.  pinned: a client with a CA of its own accepts that and refuses the system's."
+            "yes: the connection is made.  no: it is refused.  pinned: a client with a CA of its own accepts that one and "
+            "refuses the system's."
         )
     )
     wrong = [(row["client"], case, words) for row in report["clients"] for case, words in row["wrong"].items()]
@@ -120,10 +121,11 @@ def _words(case: str, answers: list[tuple[str, str]]) -> str:
 
 
 # What would decide instead of the store, or send the loopback connection elsewhere.
-_NOT_PASSED_ON = (
-    "SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE AWS_CA_BUNDLE PIP_CERT HTTPLIB2_CA_CERTS "
-    "HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY TRUSTSTORE_INJECT_EXTRA_CA_CERTS TRUSTSTORE_INJECT_DEBUG"
-).split()
+_NOT_PASSED_ON = {
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE", "PIP_CERT"),
+    *("HTTPLIB2_CA_CERTS", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+    *("TRUSTSTORE_INJECT_EXTRA_CA_CERTS", "TRUSTSTORE_INJECT_DEBUG"),
+}
 
 
 def _environment(client: str, injected: bool, variables: dict[str, str]) -> dict[str, str]:

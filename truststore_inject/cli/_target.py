@@ -1,7 +1,7 @@
 """A server that ``check`` is asked about: how it is named, how it is reached, and one handshake with it.
 
-``python -c "from truststore_inject.cli._target import main; main()" JSON`` makes that handshake in a child process, stock
-or injected, as its environment says.
+``python -c "from truststore_inject.cli._target import main; main()" JSON`` makes that handshake in a child process,
+stock or injected, as its environment says.
 """
 
 import base64
@@ -212,12 +212,12 @@ def handshake(target: Target, timeout: float, context: ssl.SSLContext) -> dict[s
 
 
 def _der(tls: ssl.SSLSocket, method: str) -> list[str]:
-    """Before Python 3.13 only the private object has the methods, and they give objects; elsewhere there may be none."""
+    """Before Python 3.13 only the private object has the methods; PyPy may have none."""
     try:
         import _ssl
 
         certificates = getattr(tls._sslobj, method)() or ()  # type: ignore[attr-defined]
-        chain = [certificate.public_bytes(_ssl.ENCODING_DER) for certificate in certificates]  # type: ignore[attr-defined]
+        chain = [certificate.public_bytes(_ssl.ENCODING_DER) for certificate in certificates]
     except (AttributeError, ImportError, ValueError, ssl.SSLError):
         chain = [tls.getpeercert(True)] if tls.version() else []
     return [base64.b64encode(der).decode() for der in chain if der]

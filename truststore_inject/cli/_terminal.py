@@ -36,7 +36,7 @@ def say(line: str = "") -> None:
 
 
 class Progress:
-    """``with Progress() as progress: progress.text = "..."``: shown on a terminal once it takes longer than a second."""
+    """``with Progress() as progress: progress.text = "..."``: shown on a terminal after a second."""
 
     text = ""
 

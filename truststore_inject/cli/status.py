@@ -128,10 +128,8 @@ def _show(report: dict[str, Any]) -> None:
         _line("store", "none that can be used; each library keeps its own default")
     for number, (name, patch) in enumerate(report["patches"].items()):
         words = f", {patch['reason']}" if patch["reason"] else ""
-        if patch["state"] in _SHADES:
-            words = f"{colour(patch['state'], _SHADES[patch['state']])}{words}"
-        else:
-            words = words[2:]
+        state = colour(patch["state"], _SHADES[patch["state"]]) if patch["state"] in _SHADES else ""
+        words = state + words if state else words[2:]
         _line("patches" if number == 0 else "", f"{name}: {words}")
     set_ = {name: value for name, value in report["settings"].items() if value}
     _line("settings", "all as they are by default" if not set_ else "")
@@ -142,7 +140,7 @@ def _show(report: dict[str, Any]) -> None:
     if report["influences"]:
         say("\nWhat else decides about trust here:")
     for entry in report["influences"]:
-        say(paragraph(f"{colour(entry['name'], 'bold')}={entry['value']}", 4, "  "))
+        say(paragraph(f"{entry['name']}={entry['value']}", 4, "  ").replace("    ", "  ", 1))
         say(paragraph(f"{entry['effect']} {entry['fix']}", 4, "    "))
 
 

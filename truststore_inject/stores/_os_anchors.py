@@ -19,6 +19,7 @@ _SERVER_AUTH = ssl.Purpose.SERVER_AUTH.oid
 
 def anchors() -> "Iterator[tuple[str, bytes]]":
     """See `truststore_inject.stores`.  Raises `OSError`."""
+    yield from ()
     if sys.platform == "win32":
         for store in ("ROOT",):
             for der, encoding, purposes in ssl.enum_certificates(store):
