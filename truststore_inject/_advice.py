@@ -32,9 +32,10 @@ def add_note(error: ssl.SSLCertVerificationError, connection: "Any") -> None:
 
 def _text(error: ssl.SSLCertVerificationError, connection: "Any") -> str:
     host = connection.server_hostname
-    lines = [f"truststore-inject: {place()} was asked.  {_reason(error.verify_code, error.verify_message, connection)}"]
+    lines = [f"truststore-inject: {place()} was asked."]
+    lines.append("  " + _reason(error.verify_code, error.verify_message, connection))
     if extra := _settings.extra_ca_certs():
-        lines.append(f"  TRUSTSTORE_INJECT_EXTRA_CA_CERTS={extra} was asked too.")
+        lines.insert(1, f"  So was TRUSTSTORE_INJECT_EXTRA_CA_CERTS={extra}.")
     lines.append(f"  What to do:  python -m truststore_inject check {host or 'HOST'}{_port(connection)}")
     return "\n".join(lines)
 

@@ -187,9 +187,9 @@ def _explain(
         return f"There was no verdict: {words}.", []
     if relaxed is not None and relaxed["verdict"] == "accepted":
         return (
-            f"Refused only by VERIFY_X509_STRICT, which Python sets since 3.13: {words}. {_lacks(chain)}".strip(),
+            f"Refused only by VERIFY_X509_STRICT, which Python sets since 3.13: {words}. {_lacks(chain)}".rstrip(),
             [
-                "Best: let whoever runs that CA issue a new one that keeps RFC 5280 (critical basicConstraints, keyUsage, "
+                "Best: let whoever runs that CA issue one that keeps RFC 5280 (critical basicConstraints, keyUsage, "
                 "subject and authority key identifiers).",
                 "Until then: set TRUSTSTORE_INJECT_X509_STRICT=0, which asks no more than Python 3.12 did.",
             ],
@@ -202,7 +202,7 @@ def _explain(
             f"Wrong name: you asked for {target.host}, the certificate is for {names}.",
             [
                 "Use one of those names in the URL, or let the server's administrator add this one to the certificate.",
-                "If the names are not those of the service at all, another server answers: look at DNS, proxy and port.",
+                "If these are names of something else, another server answers: look at DNS, proxy and port.",
             ],
         )
     if code == _advice.EXPIRED:
@@ -217,10 +217,10 @@ def _explain(
             ["If the clock is right, the server's administrator has to renew it; nothing here can or should."],
         )
     if code == _advice.NOT_YET_VALID:
-        future = next((certificate for certificate in chain if _validity(certificate)[0] > now), leaf)
+        future = next((each for each in chain if _validity(each)[0] > now), leaf)
         return (
-            f"Not yet valid: {future.subject.rfc4514_string()} is valid from {_validity(future)[0]:%Y-%m-%d %H:%M} UTC; "
-            f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC.",
+            f"Not yet valid: {future.subject.rfc4514_string()} is valid from "
+            f"{_validity(future)[0]:%Y-%m-%d %H:%M} UTC; this machine's clock says {now:%Y-%m-%d %H:%M} UTC.",
             ["Most often it is the clock: set it (timedatectl set-ntp true, w32tm /resync)."],
         )
     if code in _advice.UNKNOWN_ISSUER:

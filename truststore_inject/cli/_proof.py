@@ -90,8 +90,8 @@ def show(report: dict[str, Any]) -> None:
     say()
     say(
         paragraph(
-            "yes: the connection is made.  no: it is refused.  pinned: a client with a CA of its own accepts that one and "
-            "refuses the system's."
+            "yes: the connection is made.  no: it is refused.  pinned: a client with a CA of its own accepts that "
+            "one and refuses the system's."
         )
     )
     wrong = [(row["client"], case, words) for row in report["clients"] for case, words in row["wrong"].items()]

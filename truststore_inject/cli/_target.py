@@ -196,7 +196,10 @@ def handshake(target: Target, timeout: float, context: ssl.SSLContext) -> dict[s
     """
     result: dict[str, Any] = {"verdict": "accepted", "code": 0, "words": "", "path": []}
     with connection(target, timeout) as raw:
-        tls = context.wrap_socket(raw, server_hostname=target.host, do_handshake_on_connect=False)
+        try:
+            tls = context.wrap_socket(raw, server_hostname=target.host, do_handshake_on_connect=False)
+        except ssl.SSLError as error:  # the server hung up before
+            return {**result, "verdict": "error", "words": error.reason or str(error), "chain": []}
         try:
             tls.do_handshake()
             result["path"] = _der(tls, "get_verified_chain")
@@ -236,6 +239,9 @@ def question(target: Target, timeout: float) -> str:
 
 
 def main() -> None:
+    from .. import inject
+
+    inject()  # also where no .pth file is run; it does nothing with TRUSTSTORE_INJECT=0
     asked = json.loads(sys.argv[1])
     context = ssl.create_default_context()
     try:

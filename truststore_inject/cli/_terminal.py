@@ -19,7 +19,7 @@ def colour(text: str, name: str) -> str:
 
 def paragraph(text: str, indent: int = 0, first: str = "") -> str:
     """`text` wrapped to the terminal (80 columns elsewhere), `first` standing in the indent of its first line."""
-    width = min(shutil.get_terminal_size((80, 24)).columns, 100)
+    width = min(_columns(), 100)
     return textwrap.fill(
         text,
         width,
@@ -28,6 +28,11 @@ def paragraph(text: str, indent: int = 0, first: str = "") -> str:
         break_long_words=False,
         break_on_hyphens=False,
     )
+
+
+def _columns() -> int:
+    # Python 3.10 says 0 of a terminal that has no size; in less than 40 nothing can be read.
+    return max(shutil.get_terminal_size((80, 24)).columns or 80, 40)
 
 
 def say(line: str = "") -> None:
@@ -49,7 +54,7 @@ class Progress:
 
     def _show(self) -> None:
         started = time.monotonic()
-        width = shutil.get_terminal_size((80, 24)).columns - 1
+        width = _columns() - 1
         if self._end.wait(1):
             return
         while not self._end.wait(0.2):

@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         report["python"] = {"version": sys.version.split()[0], "executable": sys.executable}
         report["reason"] = _reason(found)
         report["store"]["changed"] = _changed(found.store)
-        report["patches"] = {name: _patch(name, patch) for name, patch in report["patches"].items()}
+        report["patches"] = {name: _patch(name, patch, found.active) for name, patch in report["patches"].items()}
         report["settings"] = _settings_in_force()
         report["influences"] = _influences.found()
     if arguments.json:
@@ -93,12 +93,16 @@ def _changed(store: dict[str, Any]) -> str | None:
     return datetime.datetime.fromtimestamp(max(times), datetime.timezone.utc).isoformat(timespec="minutes")
 
 
-def _patch(name: str, patch: dict[str, str]) -> dict[str, str]:
-    """What ``waiting`` means for a library that may not be installed."""
+def _patch(name: str, patch: dict[str, str], active: bool) -> dict[str, str]:
+    """What ``waiting`` means: the library may not be installed, or waits in vain."""
     if patch["state"] != "waiting":
         return patch
-    here = PathFinder.find_spec(name) is not None
-    return {"state": "waiting", "reason": "patched when it is imported" if here else "not installed"}
+    if PathFinder.find_spec(name) is None:
+        return {**patch, "reason": "not installed"}
+    return {
+        **patch,
+        "reason": "patched when it is imported" if active else "not patched, as the injection is not active",
+    }
 
 
 def _settings_in_force() -> dict[str, str | None]:
@@ -132,9 +136,10 @@ def _show(report: dict[str, Any]) -> None:
         words = state + words if state else words[2:]
         _line("patches" if number == 0 else "", f"{name}: {words}")
     set_ = {name: value for name, value in report["settings"].items() if value}
-    _line("settings", "all as they are by default" if not set_ else "")
-    for name, value in set_.items():
-        _line("", f"{name}={value}")
+    for number, text in enumerate(
+        [f"{name}={value}" for name, value in set_.items()] or ["all as they are by default"]
+    ):
+        _line("settings" if number == 0 else "", text)
     for number, note in enumerate(report["notes"]):
         _line("notes" if number == 0 else "", note)
     if report["influences"]:
