@@ -250,10 +250,12 @@ def test_the_proof(env: dict[str, str]) -> None:
 
 
 def test_the_proof_fails_where_it_is_switched_off(env: dict[str, str]) -> None:
-    found = report("check", env={**env, "TRUSTSTORE_INJECT": "0"}, code=1)
-    wrong = {row["client"]: list(row["wrong"]) for row in found["clients"] if row["wrong"]}
-    assert wrong["requests"] == ["in store"]
-    assert "WRONG: requests, in store" in command("check", env={**env, "TRUSTSTORE_INJECT": "0"}).stdout
+    result = command("check", env={**env, "TRUSTSTORE_INJECT": "0"})
+    assert result.returncode == 1
+    lines = [line.strip() for line in result.stdout.splitlines()]
+    wrong = {line.partition(": should")[0] for line in lines if line.startswith("WRONG")}
+    assert "WRONG: requests, in store" in wrong
+    assert not [line for line in wrong if not line.endswith(", in store")]
 
 
 def test_without_the_extra(env: dict[str, str], tmp_path: Path) -> None:
@@ -377,6 +379,14 @@ def test_judged_with_a_further_ca(env: dict[str, str], urls: dict[str, str], ca_
     assert found["anchor"]["place"] == str(ca_file("private"))
 
 
+def test_a_name_that_a_terminal_would_obey(env: dict[str, str], serving: Callable[..., str]) -> None:
+    authority = trustme.CA(organization_name="Evil\033[2J \u00e9")
+    result = command("check", serving(authority.issue_cert(*HOSTS)), env={**env, "PYTHONIOENCODING": "ascii"})
+    assert result.returncode == 1, result.stderr
+    assert "\033" not in result.stdout
+    assert "Evil?[2J \\xe9" in result.stdout
+
+
 def test_a_variable_that_makes_requests_refuse(
     env: dict[str, str], urls: dict[str, str], ca_file: Callable[[str], Path]
 ) -> None:
@@ -468,6 +478,15 @@ def test_a_closed_port(env: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     assert "connection refused" in failure("check", f"127.0.0.1:{port}", env=env, code=3)
+
+
+def test_several_servers(env: dict[str, str], urls: dict[str, str]) -> None:
+    """One that does not answer does not hide the others; the exit code is the highest."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    closed, accepted = report("check", f"127.0.0.1:{port}", urls["system"], env=env, code=3)
+    assert "connection refused" in closed["error"]
+    assert accepted["accepted"]
 
 
 def test_plain_http(env: dict[str, str]) -> None:

@@ -4,6 +4,7 @@ Nothing else in the package imports it.
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -25,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Bad usage ends with a message on standard error and exit code 2, as argparse has it.  The codes: docs/cli.md.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # no name in a certificate may end a command
     parser = argparse.ArgumentParser(
         "truststore-inject", description="Python verifies TLS with the system's trust store."
     )

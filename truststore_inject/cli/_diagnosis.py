@@ -14,7 +14,7 @@ from ..stores import _pem
 from . import _children, _target
 from ._failure import MISSING, NO_ANSWER, Failure
 from ._target import Target
-from ._terminal import Progress, colour, paragraph, say
+from ._terminal import Progress, colour, paragraph, plain, say
 
 # In the names of the CAs that products make who read along.
 _INSPECTING = (
@@ -124,18 +124,22 @@ def _describe(certificate: Any) -> dict[str, Any]:
 
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        names = [str(name.value) for name in names]
+        names = [plain(str(name.value)) for name in names]
     except (x509.ExtensionNotFound, ValueError):
         names = []
     not_before, not_after = _validity(certificate)
     return {
-        "subject": certificate.subject.rfc4514_string(),
-        "issuer": certificate.issuer.rfc4514_string(),
+        "subject": _name(certificate.subject),
+        "issuer": _name(certificate.issuer),
         "not_before": not_before.isoformat(),
         "not_after": not_after.isoformat(),
         "key": _key(certificate),
         "names": names,
     }
+
+
+def _name(name: Any) -> str:
+    return plain(name.rfc4514_string())
 
 
 def _validity(certificate: Any) -> tuple[datetime.datetime, datetime.datetime]:
@@ -166,7 +170,7 @@ def _anchor(path: list[str], ca_file: str | None) -> dict[str, Any] | None:
         if candidate is not None and der in _certificates(candidate):
             place = candidate
     place = next((found for found, anchor in stores.anchors() if anchor == der), place)
-    return {"subject": x509.load_der_x509_certificate(der).subject.rfc4514_string(), "place": place}
+    return {"subject": _name(x509.load_der_x509_certificate(der).subject), "place": place}
 
 
 def _certificates(path: str) -> list[bytes]:
@@ -210,7 +214,7 @@ def _explain(
         if not expired:
             return "An expired CA certificate in the store ends this chain.", ["Update the store's certificates."]
         which, until = expired[0], _validity(expired[0])[1]
-        what = "The server's certificate" if which is leaf else f"The CA certificate {which.subject.rfc4514_string()}"
+        what = "The server's certificate" if which is leaf else f"The CA certificate {_name(which.subject)}"
         return (
             f"Expired: {what} was valid until {until:%Y-%m-%d %H:%M} UTC; "
             f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC.",
@@ -219,7 +223,7 @@ def _explain(
     if code == _advice.NOT_YET_VALID:
         future = next((each for each in chain if _validity(each)[0] > now), leaf)
         return (
-            f"Not yet valid: {future.subject.rfc4514_string()} is valid from "
+            f"Not yet valid: {_name(future.subject)} is valid from "
             f"{_validity(future)[0]:%Y-%m-%d %H:%M} UTC; this machine's clock says {now:%Y-%m-%d %H:%M} UTC.",
             ["Most often it is the clock: set it (timedatectl set-ntp true, w32tm /resync)."],
         )
@@ -244,10 +248,10 @@ def _explain_clients(report: dict[str, Any]) -> tuple[str, list[str]]:
 
 def _explain_unknown_issuer(target: Target, chain: list[Any]) -> tuple[str, list[str]]:
     leaf, last = chain[0], chain[-1]
-    missing = last.issuer.rfc4514_string()
+    missing = _name(last.issuer)
     if leaf.issuer == leaf.subject:
         return (
-            f"The server's certificate {leaf.subject.rfc4514_string()} is self-signed and not in the store.",
+            f"The server's certificate {_name(leaf.subject)} is self-signed and not in the store.",
             ["If it is really that server's, trust the certificate itself:", *how_to_add()],
         )
     if last.issuer != last.subject and (url := _issuer_url(last)) and not _inspects(target, chain):
@@ -256,7 +260,7 @@ def _explain_unknown_issuer(target: Target, chain: list[Any]) -> tuple[str, list
             "mistake, they fetch it by themselves.",
             [
                 "The server's administrator has to configure the full chain (certbot: fullchain.pem, not cert.pem).",
-                f"The missing certificate: {url}",
+                f"The missing certificate: {plain(url)}",
                 "Until then it can be trusted here, after it was compared with what its CA publishes:",
                 *how_to_add(),
             ],
@@ -275,7 +279,7 @@ def _inspects(target: Target, chain: list[Any]) -> bool:
     """
     from cryptography import x509
 
-    names = " ".join(certificate.issuer.rfc4514_string() for certificate in chain).lower()
+    names = " ".join(_name(certificate.issuer) for certificate in chain).lower()
     if any(name in names for name in _INSPECTING):
         return True
     host = target.host
@@ -320,7 +324,7 @@ def _lacks(chain: list[Any]) -> str:
         if certificate.subject != certificate.issuer and x509.AuthorityKeyIdentifier not in kinds:
             lacks += ["an authority key identifier"]
         if lacks:
-            found.append(f"{certificate.subject.rfc4514_string() or 'The certificate'} lacks {', '.join(lacks)}.")
+            found.append(f"{_name(certificate.subject) or 'The certificate'} lacks {', '.join(lacks)}.")
     return " ".join(found)
 
 
@@ -380,7 +384,7 @@ def show(report: dict[str, Any], separate: bool) -> None:
         explained = verdict["words"] and (name not in report["clients"] or verdict["verdict"] == "error")
         say(f"  {name.ljust(18)} {colour(verdict['verdict'], shade)}")
         if explained:
-            say(paragraph(verdict["words"], 21, " " * 21))
+            say(paragraph(plain(verdict["words"]), 21, " " * 21))
     say()
     say(paragraph(report["reason"]))
     for line in report["fix"]:

@@ -11,6 +11,7 @@ from importlib import metadata
 
 from .. import _advice, stores
 from ..stores import _bundled, _pem
+from ._terminal import plain
 
 # Each variable, who obeys it, and whether it names the store itself.
 _VARIABLES = {
@@ -139,7 +140,7 @@ def subject(anchor: bytes) -> str:
         context.load_verify_locations(cadata=anchor)
     except (ssl.SSLError, ValueError):
         return "(a certificate that OpenSSL cannot read)"
-    names = [_advice.name(certificate["subject"]) for certificate in context.get_ca_certs()]
+    names = [plain(_advice.name(certificate["subject"])) for certificate in context.get_ca_certs()]
     return names[0] if names else "(a certificate that is not a CA)"
 
 

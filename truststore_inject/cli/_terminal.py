@@ -17,6 +17,11 @@ def colour(text: str, name: str) -> str:
     return f"\033[{_CODES[name]}m{text}\033[0m"
 
 
+def plain(text: str) -> str:
+    """`text` without what a terminal would obey: a certificate may hold any character."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 def paragraph(text: str, indent: int = 0, first: str = "") -> str:
     """`text` wrapped to the terminal (80 columns elsewhere), `first` standing in the indent of its first line."""
     width = min(_columns(), 100)

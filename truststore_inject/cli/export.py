@@ -13,7 +13,7 @@ from .. import _settings, stores
 from ..stores import _pem
 from . import _influences
 from ._failure import MISSING, YES, Failure
-from ._terminal import Progress, say
+from ._terminal import Progress, plain, say
 
 _VARIABLES = (
     "SSL_CERT_FILE",
@@ -77,7 +77,7 @@ def _pem_text() -> tuple[str, int]:
             )
     blocks = []
     for anchor, place in anchors.items():
-        comment = "".join(c if c.isprintable() else "?" for c in f"{_influences.subject(anchor)}, from {place}")
+        comment = plain(f"{_influences.subject(anchor)}, from {place}")
         body = "\n".join(textwrap.wrap(base64.b64encode(anchor).decode(), 64))
         blocks.append(f"# {comment}\n-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
     return "\n".join(blocks), len(anchors)
