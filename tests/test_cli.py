@@ -606,3 +606,15 @@ def test_a_closed_pipe(env: dict[str, str]) -> None:
     with process.stderr:
         assert process.stderr.read() == b""
     assert process.wait(60) == 141
+
+
+def test_export_reads_trusted_certificates_too(env: dict[str, str], tmp_path: Path, authorities: Authorities) -> None:
+    """A bundle with trust settings (``openssl x509 -trustout``), which only OpenSSL can read."""
+    write_bundle(tmp_path / "plain.pem", [authorities.private])
+    convert = ["openssl", "x509", "-in", tmp_path / "plain.pem", "-trustout", "-addtrust", "serverAuth"]
+    trusted = subprocess.run(convert, check=True, capture_output=True).stdout
+    assert b"TRUSTED CERTIFICATE" in trusted
+    (tmp_path / "bundle.pem").write_bytes(trusted)
+    text = command("export", env={**env, "SSL_CERT_FILE": str(tmp_path / "bundle.pem")}).stdout
+    assert "O=private of the tests" in text
+    assert "O=system of the tests" in text

@@ -169,7 +169,7 @@ def _anchor(path: list[str], ca_file: str | None) -> dict[str, Any] | None:
     for candidate in (ca_file, _settings.extra_ca_certs()):
         if candidate is not None and der in _certificates(candidate):
             place = candidate
-    place = next((found for found, anchor in stores.anchors() if anchor == der), place)
+    place = next((found for found, anchor in stores.listing() if anchor == der), place)
     return {"subject": _name(x509.load_der_x509_certificate(der).subject), "place": place}
 
 

@@ -129,7 +129,7 @@ def _added(data: bytes, installed: metadata.PackagePath) -> list[bytes]:
     digest = base64.urlsafe_b64encode(hashlib.sha256(data[: installed.size]).digest()).decode().rstrip("=")
     if installed.hash is not None and installed.hash.value == digest:
         return _pem.decode(data[installed.size :])
-    held = {anchor for _, anchor in stores.anchors()}
+    held = {anchor for _, anchor in stores.listing()}
     return [anchor for anchor in _pem.decode(data) if anchor not in held]
 
 

@@ -62,7 +62,7 @@ def _pem_text() -> tuple[str, int]:
     """The anchors, each once, with a comment line: whose it is and where it lies."""
     anchors: dict[bytes, str] = {}
     try:
-        for place, anchor in stores.anchors():
+        for place, anchor in stores.listing():
             anchors.setdefault(anchor, place)
     except OSError as error:
         raise Failure(f"the system store cannot be read: {error}", MISSING) from None

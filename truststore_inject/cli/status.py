@@ -122,8 +122,9 @@ def _show(report: dict[str, Any]) -> None:
     _line("python", f"{report['python']['version']}, {report['python']['executable']}")
     store = report["store"]
     places = [*store["directories"], *filter(None, [store["bundle"]])]
-    if places or store["anchors"]:
-        _line("store", f"{store['anchors']} trust anchors in {' and '.join(places) or store['source']}")
+    if store["source"] is not None:
+        count = "the" if store["anchors"] is None else store["anchors"]  # not every operating system says how many
+        _line("store", f"{count} trust anchors in {' and '.join(places) or store['source']}")
         if places:
             _line("", f"from {store['source']}")
         if store["changed"]:

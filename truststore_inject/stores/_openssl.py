@@ -82,7 +82,7 @@ def describe() -> dict[str, object]:
     }
 
 
-def anchors() -> "Iterator[tuple[str, bytes]]":
+def listing() -> "Iterator[tuple[str, bytes]]":
     """See `truststore_inject.stores`."""
     store = _current()
     if store is None:
@@ -92,9 +92,13 @@ def anchors() -> "Iterator[tuple[str, bytes]]":
             for anchor in _certificates(entry.path):
                 yield os.path.realpath(entry.path), anchor
     if store.bundle is not None:
-        for anchor in _certificates(store.bundle):
-            if not store.directories or anchor in store.anchors or store.opaque:
-                yield store.bundle, anchor
+        anchors = store.anchors
+        if store.opaque:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.load_verify_locations(cafile=store.bundle)
+            anchors = context.get_ca_certs(binary_form=True)
+        for anchor in anchors:
+            yield store.bundle, anchor
 
 
 # The store of this process, and what would have to change for another search: the two variables and the places.

@@ -17,7 +17,7 @@ _KEYCHAINS = (
 _SERVER_AUTH = ssl.Purpose.SERVER_AUTH.oid
 
 
-def anchors() -> "Iterator[tuple[str, bytes]]":
+def listing() -> "Iterator[tuple[str, bytes]]":
     """See `truststore_inject.stores`.  Raises `OSError`."""
     yield from ()
     if sys.platform == "win32":
