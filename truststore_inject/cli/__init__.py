@@ -4,31 +4,53 @@ Nothing else in the package imports it.
 """
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from .. import __version__
-from . import status
+from ._failure import Failure
 
-_COMMANDS = {"status": status}
+_COMMANDS = {
+    "status": "is it active in this interpreter, and what else decides about trust here?",
+    "check": "prove it on this machine, or explain what happens with a server",
+    "export": "write the system store as one PEM file, for tools outside Python",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that `arguments` (default: ``sys.argv``) name, or ``status``; return its exit code.
 
-    Bad usage ends with a message on standard error and exit code 2, as argparse has it.
+    Bad usage ends with a message on standard error and exit code 2, as argparse has it.  The codes: docs/cli.md.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # no name in a certificate may end a command
     parser = argparse.ArgumentParser(
         "truststore-inject", description="Python verifies TLS with the system's trust store."
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    for name, command in _COMMANDS.items():
-        title = (command.__doc__ or "").partition(": ")[2]
-        command.add_arguments(commands.add_parser(name, help=title, description=title))
+    parsers = {name: commands.add_parser(name, help=title, description=title) for name, title in _COMMANDS.items()}
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help", "--version")):
         arguments = ["status", *arguments]
+    command = import_module(f".{arguments[0]}", __name__) if arguments[0] in _COMMANDS else None
+    if command is not None:
+        command.add_arguments(parsers[arguments[0]])
     parsed = parser.parse_args(arguments)
-    exit_code: int = _COMMANDS[parsed.command].run(parsed)
-    return exit_code
+    assert command is not None  # argparse has refused everything else
+    try:
+        code = int(command.run(parsed))
+        sys.stdout.flush()
+    except Failure as failure:
+        sys.stderr.write(f"truststore-inject: {failure}\n")
+        return failure.code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # ``| head``; https://docs.python.org/3/library/signal.html#note-on-sigpipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return code

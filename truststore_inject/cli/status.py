@@ -1,9 +1,24 @@
 """``truststore-inject status``: is it active in this interpreter, and what does it do?"""
 
 import argparse
+import datetime
+import glob
 import json
+import os
+import site
+import sys
+import sysconfig
+from importlib.machinery import PathFinder
+from typing import Any
 
-from .._status import status
+from .. import _settings
+from .._status import Status, status
+from . import _influences
+from ._failure import NO, YES
+from ._terminal import Progress, colour, paragraph, say
+
+_INDENT = 10
+_SHADES = {"applied": "green", "failed": "red", "skipped": "yellow"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -12,6 +27,128 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0 if the injection is active, 1 if it is not."""
-    found = status()
-    print(json.dumps(found.as_dict(), indent=2) if arguments.json else found)
-    return 0 if found.active else 1
+    with Progress() as progress:
+        progress.text = "reading the store"
+        found = status()
+        report = found.as_dict()
+        report["python"] = {"version": sys.version.split()[0], "executable": sys.executable}
+        report["reason"] = _reason(found)
+        report["store"]["changed"] = _changed(found.store)
+        report["patches"] = {name: _patch(name, patch, found.active) for name, patch in report["patches"].items()}
+        report["settings"] = _settings_in_force()
+        report["influences"] = _influences.found()
+    if arguments.json:
+        say(json.dumps(report, indent=2))
+    else:
+        _show(report)
+    return YES if found.active else NO
+
+
+def _reason(found: Status) -> str:
+    """Why it is active or not, and whom that concerns."""
+    if found.active:
+        # site runs the .pth file of each of its directories; the console script and a venv share them.
+        armed = _pth_files()
+        reason = f"armed by {armed[0]}" if armed else "armed by a call of truststore_inject.inject()"
+        if sys.prefix != sys.base_prefix and not any(path.startswith(sys.base_prefix + os.sep) for path in armed):
+            reason += f"; the base Python in {sys.base_prefix} is not covered"
+        return reason
+    if not _settings.enabled():
+        return f"switched off by TRUSTSTORE_INJECT={os.environ['TRUSTSTORE_INJECT']}"
+    if sys.flags.no_site:
+        return "python -S: no .pth file is run"
+    here = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    if not _pth_files():
+        where = ", ".join(_site_directories())
+        if os.path.exists(os.path.join(here, "truststore-inject.pth")) and here not in _site_directories():
+            return f"it is installed in {here}, another site; this interpreter runs the .pth files of {where}"
+        return f"there is no truststore-inject.pth in {where}: pip install truststore-inject with this interpreter"
+    return "its .pth file was not run to its end, or truststore_inject.extract() was called (TRUSTSTORE_INJECT_DEBUG=1)"
+
+
+def _site_directories() -> list[str]:
+    user = [site.getusersitepackages()] if site.ENABLE_USER_SITE else []
+    known = [*site.getsitepackages(), *user, sysconfig.get_path("purelib")]
+    return [directory for directory in dict.fromkeys(known) if directory in sys.path] or known[:1]
+
+
+def _pth_files() -> list[str]:
+    return [
+        file
+        for directory in _site_directories()
+        for file in glob.glob(os.path.join(glob.escape(directory), "truststore-inject.pth"))
+    ]
+
+
+def _changed(store: dict[str, Any]) -> str | None:
+    """When a file or directory of the store was changed, in UTC."""
+    times = []
+    for place in [*store["directories"], *filter(None, [store["bundle"]])]:
+        try:
+            times.append(os.stat(place).st_mtime)
+        except OSError:
+            continue
+    if not times:
+        return None
+    return datetime.datetime.fromtimestamp(max(times), datetime.timezone.utc).isoformat(timespec="minutes")
+
+
+def _patch(name: str, patch: dict[str, str], active: bool) -> dict[str, str]:
+    """What ``waiting`` means: the library may not be installed, or waits in vain."""
+    if patch["state"] != "waiting":
+        return patch
+    if PathFinder.find_spec(name) is None:
+        return {**patch, "reason": "not installed"}
+    return {
+        **patch,
+        "reason": "patched when it is imported" if active else "not patched, as the injection is not active",
+    }
+
+
+def _settings_in_force() -> dict[str, str | None]:
+    names = (
+        "TRUSTSTORE_INJECT",
+        "TRUSTSTORE_INJECT_DEBUG",
+        "TRUSTSTORE_INJECT_EXTRA_CA_CERTS",
+        "TRUSTSTORE_INJECT_X509_STRICT",
+    )
+    return {name: os.environ.get(name) for name in names}
+
+
+def _show(report: dict[str, Any]) -> None:
+    state = colour("active", "green") if report["active"] else colour("NOT active", "red")
+    say(f"truststore-inject {report['version']}: {state}")
+    _line("why", report["reason"])
+    _line("python", f"{report['python']['version']}, {report['python']['executable']}")
+    store = report["store"]
+    places = [*store["directories"], *filter(None, [store["bundle"]])]
+    if store["source"] is not None:
+        count = "the" if store["anchors"] is None else store["anchors"]  # not every operating system says how many
+        _line("store", f"{count} trust anchors in {' and '.join(places) or store['source']}")
+        if places:
+            _line("", f"from {store['source']}")
+        if store["changed"]:
+            _line("", f"changed {store['changed'].replace('T', ' ').replace('+00:00', ' UTC')}")
+    else:
+        _line("store", "none that can be used; each library keeps its own default")
+    for number, (name, patch) in enumerate(report["patches"].items()):
+        words = f", {patch['reason']}" if patch["reason"] else ""
+        state = colour(patch["state"], _SHADES[patch["state"]]) if patch["state"] in _SHADES else ""
+        words = state + words if state else words[2:]
+        _line("patches" if number == 0 else "", f"{name}: {words}")
+    set_ = {name: value for name, value in report["settings"].items() if value}
+    for number, text in enumerate(
+        [f"{name}={value}" for name, value in set_.items()] or ["all as they are by default"]
+    ):
+        _line("settings" if number == 0 else "", text)
+    for number, note in enumerate(report["notes"]):
+        _line("notes" if number == 0 else "", note)
+    if report["influences"]:
+        say("\nWhat else decides about trust here:")
+    for entry in report["influences"]:
+        say(paragraph(f"{entry['name']}={entry['value']}", 4, "  ").replace("    ", "  ", 1))
+        say(paragraph(f"{entry['effect']} {entry['fix']}", 4, "    "))
+
+
+def _line(label: str, text: str) -> None:
+    say(paragraph(text, _INDENT, label.ljust(_INDENT)) if text else label)

@@ -3,8 +3,11 @@
 They are replaced in place, on the real class.  Another class in its place misses whoever imported the name before,
 recurses in the property setters (https://github.com/sethmlarson/truststore/issues/121), and changes contexts that were
 never meant for the system store.
+
+And the two ``do_handshake``, which the standard library and asyncio pass: a refusal says there what to do about it.
 """
 
+import sys
 from functools import wraps
 
 from .. import _record
@@ -24,15 +27,15 @@ _replaced: "dict[type, tuple[ModuleType, dict[str, Callable[..., None]], dict[st
 
 
 def patch(module: "ModuleType") -> None:
-    """Replace the three methods of the stock class."""
+    """Replace the three methods of the stock class, and the handshakes."""
     # Not module.SSLContext itself: gevent, eventlet and truststore put a subclass of theirs there.
     cls = next(cls for cls in module.SSLContext.__mro__ if module._SSLContext in cls.__bases__)
     if cls in _replaced:
         return
-    replacements = _replacements(module, cls)
-    _replaced[cls] = module, replacements, {name: vars(cls)[name] for name in _METHODS if name in vars(cls)}
-    for name, function in replacements.items():
-        setattr(cls, name, function)
+    for cls, replacements in {cls: _replacements(module, cls), **_handshakes(module)}.items():
+        _replaced[cls] = module, replacements, {name: vars(cls)[name] for name in replacements if name in vars(cls)}
+        for name, function in replacements.items():
+            setattr(cls, name, function)
 
 
 def unpatch(module: "ModuleType") -> None:
@@ -94,6 +97,35 @@ def _replacements(module: "ModuleType", cls: type) -> "dict[str, Callable[..., N
         function.__name__: function
         for function in (load_default_certs, set_default_verify_paths, load_verify_locations)
     }
+
+
+def _handshakes(module: "ModuleType") -> "dict[type, dict[str, Callable[..., None]]]":
+    """``do_handshake`` of the two classes, with a note on a refusal; nothing before Python 3.11, which has no notes.
+
+    A class without one (a second ssl module may lack it) is left alone: the note is a help, not a need.
+    """
+    if sys.version_info < (3, 11):
+        return {}
+    classes = [getattr(module, name, None) for name in ("SSLSocket", "SSLObject")]
+    return {
+        cls: {"do_handshake": _noting(cls.do_handshake, module.SSLCertVerificationError)}
+        for cls in classes
+        if cls is not None and "do_handshake" in vars(cls)
+    }
+
+
+def _noting(stock: "Callable[..., None]", refusal: "type[ssl.SSLCertVerificationError]") -> "Callable[..., None]":
+    @wraps(stock)
+    def do_handshake(self: "Any", *args: "Any", **kwargs: "Any") -> None:
+        try:
+            stock(self, *args, **kwargs)
+        except refusal as error:
+            from .. import _advice
+
+            _advice.add_note(error, self)
+            raise
+
+    return do_handshake
 
 
 def _stores() -> "ModuleType | None":

@@ -4,10 +4,13 @@
     Let `context` trust the system store.  False, with the context as it was, if there is none that can be used.
 ``describe() -> dict``
     The store, for people and for JSON.
+``listing() -> Iterator[tuple[str, bytes]]``
+    Each anchor in the store, for people who ask: the place where it lies, and DER.
 """
 
 import ssl
 import sys
+from _weakref import ref  # weakref itself is Python code, which a program may have no other use for
 
 from .. import _record, _settings
 from . import _pem
@@ -19,10 +22,28 @@ if TYPE_CHECKING:
 
 if sys.platform in ("win32", "darwin"):
     from . import _native as _platform
+    from . import _os_anchors as _lister
 else:
     from . import _openssl as _platform
+    from . import _openssl as _lister
 
 describe = _platform.describe
+listing = _lister.listing
+
+# The contexts that were given the system store.
+_loaded: "set[ref[ssl.SSLContext]]" = set()
+
+
+def loaded(context: ssl.SSLContext) -> bool:
+    """Whether `load` gave the system store to `context`."""
+    return ref(context) in _loaded
+
+
+def _remember(context: ssl.SSLContext) -> None:
+    try:
+        _loaded.add(ref(context, _loaded.discard))
+    except TypeError:  # a subclass that cannot be hashed or referred to: it goes without a note
+        pass
 
 
 def load(context: ssl.SSLContext, load_verify_locations: "Callable[..., None]") -> bool:
@@ -38,6 +59,7 @@ def load(context: ssl.SSLContext, load_verify_locations: "Callable[..., None]") 
         if extra is not None:
             _load_extra(context, load_verify_locations, extra)
         if _platform.load(context, load_verify_locations):
+            _remember(context)
             return True
         _record.note("no usable system store: the library's own default stays")
     except Exception as error:

@@ -82,6 +82,25 @@ def describe() -> dict[str, object]:
     }
 
 
+def listing() -> "Iterator[tuple[str, bytes]]":
+    """See `truststore_inject.stores`."""
+    store = _current()
+    if store is None:
+        return
+    for directory in store.directories:
+        for entry in sorted(_hashed(directory), key=lambda entry: entry.name):
+            for anchor in _certificates(entry.path):
+                yield os.path.realpath(entry.path), anchor
+    if store.bundle is not None:
+        anchors = store.anchors
+        if store.opaque:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.load_verify_locations(cafile=store.bundle)
+            anchors = context.get_ca_certs(binary_form=True)
+        for anchor in anchors:
+            yield store.bundle, anchor
+
+
 # The store of this process, and what would have to change for another search: the two variables and the places.
 _found: "tuple[object, Store] | None" = None
 

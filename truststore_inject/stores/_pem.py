@@ -6,19 +6,20 @@ import os
 
 def certificates(path: str) -> list[bytes]:
     """The DER certificates in the PEM file `path`.  A block that is not base64 is left out.  Raises `OSError`."""
-    return _decode(_read(path))
+    return decode(_read(path))
 
 
 def plain_certificates(path: str) -> list[bytes] | None:
     """As `certificates`, or None if the file holds anything else: trust settings, revocation lists, old labels."""
     data = _read(path)
-    return _decode(data) if data.count(_BEGIN) == data.count(b"-----BEGIN ") else None
+    return decode(data) if data.count(_BEGIN) == data.count(b"-----BEGIN ") else None
 
 
 _BEGIN = b"-----BEGIN CERTIFICATE-----"
 
 
-def _decode(data: bytes) -> list[bytes]:
+def decode(data: bytes) -> list[bytes]:
+    """As `certificates`, of a file's content."""
     found = []
     for block in data.split(_BEGIN)[1:]:
         try:

@@ -1,0 +1,620 @@
+"""The command line, as a user has it: child processes, their output and their exit codes."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import datetime
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from cryptography import x509
+from cryptography.x509.oid import AuthorityInformationAccessOID
+from harness import HOSTS, Authorities, Server, environment, run, server_context, write_bundle
+from test_settings import lax
+
+NO_PROXY = {"NO_PROXY": "*"}
+
+
+def command(
+    *arguments: str | os.PathLike[str], env: dict[str, str], **options: Any
+) -> subprocess.CompletedProcess[str]:
+    return run("-m", "truststore_inject", *arguments, env=env, **options)
+
+
+def failure(*arguments: str, env: dict[str, str], code: int) -> str:
+    """The one line on standard error."""
+    result = command(*arguments, env=env)
+    assert result.returncode == code, result.stderr
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    return line
+
+
+def report(*arguments: str | os.PathLike[str], env: dict[str, str], code: int = 0) -> Any:
+    result = command(*arguments, "--json", env=env)
+    assert (result.returncode, result.stderr) == (code, ""), result.stderr
+    return json.loads(result.stdout)
+
+
+def diagnosis(url: str, *arguments: str, env: dict[str, str], code: int = 0) -> Any:
+    (found,) = report("check", url, *arguments, env=env, code=code)
+    return found
+
+
+@contextlib.contextmanager
+def speaking(answer: Callable[[socket.socket], None]) -> Iterator[int]:
+    """The port of a server that answers each connection with that function."""
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                threading.Thread(target=guarded, args=(connection,), daemon=True).start()
+
+    def guarded(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection:
+            connection.settimeout(20)
+            answer(connection)
+
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def env(store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return environment(SSL_CERT_DIR=store, HOME=tmp_path_factory.mktemp("home"), **NO_PROXY)
+
+
+# The ordinary.
+
+
+def test_no_command_is_status(env: dict[str, str]) -> None:
+    assert command(env=env).stdout == command("status", env=env).stdout
+
+
+def test_the_console_script(env: dict[str, str]) -> None:
+    script = shutil.which("truststore-inject", path=os.path.dirname(sys.executable))
+    assert script is not None
+    result = subprocess.run([script, "--version"], env=env, capture_output=True, text=True, check=True)
+    assert result.stdout == command("--version", env=env).stdout != ""
+
+
+def test_a_wrong_command_is_bad_usage(env: dict[str, str]) -> None:
+    result = command("nonsense", env=env)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+
+
+def test_start_imports_nothing_heavy(env: dict[str, str]) -> None:
+    code = """
+import sys, truststore_inject.cli
+print(*{"ssl", "cryptography", "trustme", "asyncio"} & set(sys.modules))
+"""
+    assert run("-c", code, env=env).stdout == "\n"
+
+
+def test_nothing_imports_the_command_line(env: dict[str, str]) -> None:
+    code = """
+import sys, requests, ssl, truststore_inject
+ssl.create_default_context()
+truststore_inject.status()
+print("truststore_inject.cli" in sys.modules)
+"""
+    assert run("-c", code, env=env).stdout == "False\n"
+
+
+# status
+
+
+def test_status(env: dict[str, str], store: Path) -> None:
+    found = report("status", env=env)
+    assert found["active"]
+    assert found["store"]["directories"] == [str(store)]
+    assert found["store"]["anchors"] == 1
+    changed = datetime.datetime.fromisoformat(found["store"]["changed"])
+    assert abs(changed.timestamp() - store.stat().st_mtime) < 60
+    assert found["patches"]["ssl"]["state"] == "applied"
+    assert found["reason"].startswith("armed by ")
+    text = command("status", env=env).stdout
+    assert "active" in text
+    assert str(store) in text
+    assert "\033" not in text
+
+
+@pytest.mark.parametrize(
+    ("options", "variables", "reason"),
+    [
+        ([], {"TRUSTSTORE_INJECT": "off"}, "switched off by TRUSTSTORE_INJECT=off"),
+        (["-S"], {}, "python -S"),
+    ],
+)
+def test_status_says_why_not(options: list[str], variables: dict[str, str], reason: str, env: dict[str, str]) -> None:
+    import truststore_inject
+
+    path = str(Path(truststore_inject.__file__).parents[1])
+    result = run(*options, "-m", "truststore_inject", "status", env={**env, "PYTHONPATH": path, **variables})
+    assert result.returncode == 1
+    assert "NOT active" in result.stdout
+    assert reason in result.stdout.replace("\n", " ")
+
+
+def test_status_from_another_site(env: dict[str, str], tmp_path: Path) -> None:
+    """A folder on PYTHONPATH (``pip install --target``) is no site directory: its .pth file is not run."""
+    import truststore_inject
+
+    shutil.copytree(Path(truststore_inject.__file__).parent, tmp_path / "site" / "truststore_inject")
+    (tmp_path / "site" / "truststore-inject.pth").write_text("")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    result = subprocess.run(
+        [python, "-m", "truststore_inject", "status", "--json"],
+        env={**env, "PYTHONPATH": str(tmp_path / "site")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1, result.stderr
+    assert f"it is installed in {tmp_path / 'site'}, another site" in json.loads(result.stdout)["reason"]
+
+
+def test_status_tells_what_else_decides(env: dict[str, str], tmp_path: Path, ca_file: Callable[[str], Path]) -> None:
+    config = tmp_path / "pip.conf"
+    config.write_text("[global]\ncert = /somewhere/ca.pem\n")
+    names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT", "AWS_CA_BUNDLE")
+    variables = {**dict.fromkeys(names, str(ca_file("private"))), "PIP_CONFIG_FILE": str(config)}
+    found = {entry["name"]: entry for entry in report("status", env={**env, **variables})["influences"]}
+    for name in names:
+        assert found[name]["value"] == str(ca_file("private"))
+        assert found[name]["effect"]
+        assert found[name]["fix"]
+    assert found[f"global.cert in {config}"]["value"] == "/somewhere/ca.pem"
+
+
+def test_status_names_the_cas_that_were_added_to_certifi(
+    env: dict[str, str], authorities: Authorities, tmp_path: Path
+) -> None:
+    import certifi
+
+    folder = tmp_path / "site"
+    package = Path(certifi.__file__).parent
+    shutil.copytree(package, folder / "certifi", ignore=shutil.ignore_patterns("__pycache__"))
+    (info,) = package.parent.glob("certifi-*.dist-info")
+    shutil.copytree(info, folder / info.name)
+    before = [e["name"] for e in report("status", env={**env, "PYTHONPATH": str(folder)})["influences"]]
+    assert "changed certifi" not in before
+    with open(folder / "certifi" / "cacert.pem", "ab") as bundle:
+        bundle.write(authorities.private.cert_pem.bytes())
+    found = {e["name"]: e for e in report("status", env={**env, "PYTHONPATH": str(folder)})["influences"]}
+    assert "O=private of the tests" in found["changed certifi"]["effect"]
+    assert found["changed certifi"]["effect"].count("O=") == 1
+
+
+def test_status_names_other_injectors(env: dict[str, str], tmp_path: Path) -> None:
+    info = tmp_path / "pip_system_certs-5.3.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: pip_system_certs\nVersion: 5.3\n")
+    found = {e["name"]: e for e in report("status", env={**env, "PYTHONPATH": str(tmp_path)})["influences"]}
+    assert found["pip-system-certs"]["value"] == "5.3"
+
+
+def test_no_color_and_colours(env: dict[str, str]) -> None:
+    if sys.platform == "win32":
+        pytest.skip("there is no pty on Windows")
+    import pty
+
+    def on_a_terminal(**variables: str) -> bytes:
+        parent, child = pty.openpty()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "truststore_inject"], env={**env, "TERM": "xterm", **variables}, stdout=child
+        )
+        os.close(child)
+        output = b""
+        with contextlib.suppress(OSError):  # the end of a pty
+            while chunk := os.read(parent, 65536):
+                output += chunk
+        os.close(parent)
+        assert process.wait(60) == 0
+        return output
+
+    assert b"\033[32m" in on_a_terminal()
+    assert b"\033" not in on_a_terminal(NO_COLOR="1")
+
+
+# check, the proof
+
+
+def test_the_proof(env: dict[str, str]) -> None:
+    result = command("check", env=env)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "All of it is right." in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80
+    rows = {row["client"]: row for row in report("check", env=env)["clients"]}
+    assert {"urllib.request", "asyncio", "requests", "httpx", "aiohttp", "urllib3"} <= rows.keys()
+    right = {"in store": "yes", "unknown": "no", "bad name": "no", "expired": "no", "pinned": "yes"}
+    for row in rows.values():
+        assert row["injected"] == right
+    assert rows["requests"]["stock"] == {**right, "in store": "no"}
+
+
+def test_the_proof_fails_where_it_is_switched_off(env: dict[str, str]) -> None:
+    result = command("check", env={**env, "TRUSTSTORE_INJECT": "0"})
+    assert result.returncode == 1
+    lines = [line.strip() for line in result.stdout.splitlines()]
+    wrong = {line.partition(": should")[0] for line in lines if line.startswith("WRONG")}
+    assert "WRONG: requests, in store" in wrong
+    assert not [line for line in wrong if not line.endswith(", in store")]
+
+
+def test_without_the_extra(env: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "trustme.py").write_text("raise ImportError")
+    (tmp_path / "cryptography.py").write_text("raise ImportError")
+    env = {**env, "PYTHONPATH": str(tmp_path)}
+    assert "pip install 'truststore-inject[check]'" in failure("check", env=env, code=4)
+    assert "pip install 'truststore-inject[check]'" in failure("check", "localhost:1", env=env, code=4)
+
+
+# check URL
+
+
+def test_an_accepted_server(env: dict[str, str], urls: dict[str, str], store: Path, authorities: Authorities) -> None:
+    found = diagnosis(urls["intermediate"], env=env)
+    assert found["accepted"]
+    assert len(found["chain"]) == 2
+    assert found["chain"][0]["names"] == list(HOSTS)
+    assert found["chain"][0]["key"].startswith("EC ")
+    assert found["anchor"]["subject"] == trust_name(authorities.system)
+    assert Path(found["anchor"]["place"]) == next(store.glob("ca-*.pem"))
+    assert found["stock"]["verdict"] == found["store"]["verdict"] == "accepted"
+    assert found["clients"]["requests"]["verdict"] == "accepted"
+    text = command("check", urls["intermediate"], env=env).stdout
+    assert "The system store accepts this server." in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def trust_name(authority: trustme.CA) -> str:
+    return x509.load_pem_x509_certificate(authority.cert_pem.bytes()).subject.rfc4514_string()
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("unknown", "Unknown issuer: the CA "),
+        ("wrong_host", "Wrong name: you asked for localhost, the certificate is for other.example."),
+        ("expired", "Expired: The server's certificate was valid until "),
+    ],
+)
+def test_the_reason(case: str, words: str, env: dict[str, str], urls: dict[str, str]) -> None:
+    found = diagnosis(urls[case], env=env, code=1)
+    assert found["reason"].startswith(words)
+    assert found["fix"]
+    assert found["store"]["verdict"] == "refused"
+    if case == "unknown":
+        assert "unknown of the tests" in found["reason"]
+        assert any("TRUSTSTORE_INJECT_EXTRA_CA_CERTS" in line for line in found["fix"])
+
+
+@pytest.fixture
+def serving() -> Iterator[Callable[[trustme.LeafCert], str]]:
+    servers: list[Server] = []
+
+    def start(certificate: trustme.LeafCert) -> str:
+        servers.append(Server(server_context(certificate)))
+        return servers[-1].url
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def test_not_yet_valid(env: dict[str, str], authorities: Authorities, serving: Callable[..., str]) -> None:
+    start = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=2)
+    leaf = authorities.system.issue_cert(*HOSTS, not_before=start, not_after=start + datetime.timedelta(days=9))
+    found = diagnosis(serving(leaf), env=env, code=1)
+    assert found["reason"].startswith("Not yet valid: ")
+    assert "clock" in found["fix"][0]
+
+
+def test_a_forgotten_intermediate(env: dict[str, str], serving: Callable[..., str]) -> None:
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from test_settings import certificate
+
+    key, ca_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    location = x509.UniformResourceIdentifier("http://ca.example/intermediate.crt")
+    access = x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, location)
+    extensions: list[tuple[x509.ExtensionType, bool]] = [
+        (x509.SubjectAlternativeName([x509.DNSName("localhost")]), False),
+        (x509.AuthorityInformationAccess([access]), False),
+    ]
+    leaf = certificate("localhost", key, extensions, "Some Intermediate", ca_key)
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    found = diagnosis(serving(trustme.LeafCert(pem, leaf, [])), env=env, code=1)
+    assert found["reason"].startswith("The server forgot its intermediate: ")
+    assert "CN=Some Intermediate" in found["reason"]
+    assert any("http://ca.example/intermediate.crt" in line for line in found["fix"])
+
+
+def test_an_inspecting_proxy(env: dict[str, str], serving: Callable[..., str]) -> None:
+    authority = trustme.CA(organization_name="Zscaler Inc.")
+    found = diagnosis(serving(authority.issue_cert(*HOSTS)), env=env, code=1)
+    assert "TLS-inspecting proxy" in found["reason"]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="Python sets VERIFY_X509_STRICT since 3.13")
+@pytest.mark.parametrize(
+    ("fault", "lack"),
+    [
+        ("basicConstraints not critical", "a basicConstraints that is critical"),
+        ("no authority key identifier", "an authority key identifier"),
+    ],
+)
+def test_refused_by_x509_strict_only(
+    fault: str, lack: str, env: dict[str, str], tmp_path: Path, serving: Callable[..., str]
+) -> None:
+    ca, leaf = lax(fault)
+    leaf = trustme.LeafCert(leaf.private_key_pem.bytes(), leaf.cert_chain_pems[0].bytes(), [ca])
+    (tmp_path / "ca.pem").write_bytes(ca)
+    found = diagnosis(serving(leaf), "--ca-file", str(tmp_path / "ca.pem"), env=env, code=1)
+    assert found["reason"].startswith("Refused only by VERIFY_X509_STRICT")
+    assert lack in found["reason"]
+    assert any("TRUSTSTORE_INJECT_X509_STRICT=0" in line for line in found["fix"])
+
+
+def test_judged_with_a_further_ca(env: dict[str, str], urls: dict[str, str], ca_file: Callable[[str], Path]) -> None:
+    found = diagnosis(urls["private"], "--ca-file", str(ca_file("private")), env=env)
+    assert found["store"]["verdict"] == "accepted"
+    assert found["anchor"]["place"] == str(ca_file("private"))
+
+
+def test_a_name_that_a_terminal_would_obey(env: dict[str, str], serving: Callable[..., str]) -> None:
+    authority = trustme.CA(organization_name="Evil\033[2J \u00e9")
+    result = command("check", serving(authority.issue_cert(*HOSTS)), env={**env, "PYTHONIOENCODING": "ascii"})
+    assert result.returncode == 1, result.stderr
+    assert "\033" not in result.stdout
+    assert "Evil?[2J \\xe9" in result.stdout
+
+
+def test_a_variable_that_makes_requests_refuse(
+    env: dict[str, str], urls: dict[str, str], ca_file: Callable[[str], Path]
+) -> None:
+    env = {**env, "REQUESTS_CA_BUNDLE": str(ca_file("private"))}
+    found = diagnosis(urls["system"], env=env, code=1)
+    assert found["store"]["verdict"] == "accepted"
+    assert found["clients"]["requests"]["verdict"] == "refused"
+    assert any(line.startswith("REQUESTS_CA_BUNDLE=") for line in found["fix"])
+
+
+def test_through_a_proxy(env: dict[str, str], urls: dict[str, str]) -> None:
+    asked = []
+
+    def answer(client: socket.socket) -> None:
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += client.recv(1)
+        asked.append(head.decode())
+        port = int(head.split()[1].rpartition(b":")[2])
+        with socket.create_connection(("127.0.0.1", port)) as server:
+            client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            threading.Thread(target=pump, args=(server, client), daemon=True).start()
+            pump(client, server)
+
+    def pump(source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+
+    with speaking(answer) as port:
+        proxied = {name: value for name, value in env.items() if name != "NO_PROXY"}
+        proxied["HTTPS_PROXY"] = f"http://user:secret@127.0.0.1:{port}"
+        result = command("check", urls["system"], "--json", env=proxied)
+    assert "secret" not in result.stdout + result.stderr
+    (found,) = json.loads(result.stdout)
+    assert result.returncode == 0, found
+    assert found["proxy"] == f"127.0.0.1:{port}"
+    assert found["clients"]["requests"]["verdict"] == "accepted"
+    credentials = base64.b64encode(b"user:secret").decode()
+    assert any(f"Proxy-Authorization: Basic {credentials}" in head for head in asked)
+
+
+def _smtp(connection: socket.socket) -> None:
+    connection.sendall(b"220-hello\r\n220 ready\r\n")
+    assert connection.recv(1024).startswith(b"EHLO ")
+    connection.sendall(b"250-here\r\n250 STARTTLS\r\n")
+    assert connection.recv(1024) == b"STARTTLS\r\n"
+    connection.sendall(b"220 go\r\n")
+
+
+def _imap(connection: socket.socket) -> None:
+    connection.sendall(b"* OK ready\r\n")
+    assert connection.recv(1024) == b"a STARTTLS\r\n"
+    connection.sendall(b"* note\r\na OK go\r\n")
+
+
+def _postgres(connection: socket.socket) -> None:
+    assert connection.recv(8) == b"\0\0\0\x08\x04\xd2\x16\x2f"
+    connection.sendall(b"S")
+
+
+@pytest.mark.parametrize(("protocol", "greet"), [("smtp", _smtp), ("imap", _imap), ("postgres", _postgres)])
+def test_starttls(
+    protocol: str, greet: Callable[[socket.socket], None], env: dict[str, str], authorities: Authorities
+) -> None:
+    context = server_context(authorities.system.issue_cert(*HOSTS))
+
+    def answer(connection: socket.socket) -> None:
+        greet(connection)
+        with context.wrap_socket(connection, server_side=True) as tls:
+            tls.recv(1)
+
+    with speaking(answer) as port:
+        found = diagnosis(f"{protocol}://localhost:{port}", env=env)
+        assert found["store"]["verdict"] == "accepted"
+        assert found["clients"] == {}
+        assert diagnosis(f"localhost:{port}", "--starttls", protocol, env=env)["accepted"]
+
+
+# Bad input
+
+
+def test_an_unresolvable_host(env: dict[str, str]) -> None:
+    assert "cannot be resolved" in failure("check", "https://host.invalid/", env=env, code=3)
+
+
+def test_a_closed_port(env: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    assert "connection refused" in failure("check", f"127.0.0.1:{port}", env=env, code=3)
+
+
+def test_several_servers(env: dict[str, str], urls: dict[str, str]) -> None:
+    """One that does not answer does not hide the others; the exit code is the highest."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    closed, accepted = report("check", f"127.0.0.1:{port}", urls["system"], env=env, code=3)
+    assert "connection refused" in closed["error"]
+    assert accepted["accepted"]
+
+
+def test_plain_http(env: dict[str, str]) -> None:
+    def answer(connection: socket.socket) -> None:
+        connection.recv(1024)
+        connection.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+
+    with speaking(answer) as port:
+        assert "speaks plain HTTP" in failure("check", f"localhost:{port}", env=env, code=3)
+
+
+def test_something_else(env: dict[str, str]) -> None:
+    with speaking(lambda connection: connection.sendall(b"HELLO\r\n")) as port:
+        assert "does not speak TLS" in failure("check", f"localhost:{port}", env=env, code=3)
+        assert "does not speak SMTP" in failure("check", f"smtp://localhost:{port}", env=env, code=3)
+        assert "does not speak IMAP" in failure("check", f"imap://localhost:{port}", env=env, code=3)
+        assert "does not speak PostgreSQL" in failure("check", f"postgres://localhost:{port}", env=env, code=3)
+
+
+def test_a_timeout(env: dict[str, str]) -> None:
+    with speaking(lambda connection: connection.recv(65536) and connection.recv(65536) and None) as port:
+        line = failure("check", f"localhost:{port}", "--timeout", "0.3", env=env, code=3)
+    assert "no answer within 0.3 seconds" in line
+
+
+@pytest.mark.parametrize(
+    "url", ["https://user:secret@/", "https://user:secret@host:port/", "gopher://user:secret@host"]
+)
+def test_a_password_is_never_printed(url: str, env: dict[str, str]) -> None:
+    assert "secret" not in failure("check", url, env=env, code=2)
+
+
+def test_a_password_is_never_printed_of_a_url_that_works(env: dict[str, str], urls: dict[str, str]) -> None:
+    result = command("check", urls["system"].replace("://", "://user:secret@"), env=env)
+    assert result.returncode == 0
+    assert "secret" not in result.stdout + result.stderr
+    assert "user" not in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("content", ["not PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
+def test_a_file_that_is_not_pem(content: str, env: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text(content)
+    assert "ca.pem" in failure("check", "localhost:1", "--ca-file", str(tmp_path / "ca.pem"), env=env, code=4)
+    assert "No such file" in failure("check", "localhost:1", "--ca-file", str(tmp_path / "none"), env=env, code=4)
+
+
+# export
+
+
+def test_export(env: dict[str, str], tmp_path: Path, authorities: Authorities) -> None:
+    bundle = write_bundle(tmp_path / "both.pem", [authorities.system, authorities.private, authorities.private])
+    env = {**env, "SSL_CERT_FILE": str(bundle)}
+    file = tmp_path / "out.pem"
+    result = command("export", file, env=env)
+    assert (result.returncode, result.stdout) == (0, "")
+    text = file.read_text()
+    assert text.count("BEGIN CERTIFICATE") == 2
+    comments = [line for line in text.splitlines() if line.startswith("# ")]
+    assert len(comments) == 2
+    assert any("O=private of the tests" in comment and str(bundle) in comment for comment in comments)
+    found = {certificate.public_bytes for certificate in x509.load_pem_x509_certificates(file.read_bytes())}
+    assert len(found) == 2
+    assert file.stat().st_mode & 0o777 == 0o644
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+    assert command("export", env=env).stdout == text
+
+
+def test_the_exported_file_is_the_same_trust(env: dict[str, str], tmp_path: Path, urls: dict[str, str]) -> None:
+    from harness import verdicts
+
+    file = tmp_path / "out.pem"
+    assert command("export", file, env=env).returncode == 0
+    stock = environment(SSL_CERT_FILE=file, TRUSTSTORE_INJECT="0")
+    assert verdicts("urllib_request", {case: urls[case] for case in ("system", "unknown")}, env=stock) == {
+        "system": "accepted",
+        "unknown": "refused",
+    }
+
+
+def test_export_includes_the_extra_ca(env: dict[str, str], ca_file: Callable[[str], Path]) -> None:
+    result = command("export", env={**env, "TRUSTSTORE_INJECT_EXTRA_CA_CERTS": str(ca_file("private"))})
+    assert "O=private of the tests" in result.stdout
+
+
+def test_export_keeps_the_old_file_where_it_fails(env: dict[str, str], tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    file = tmp_path / "out.pem"
+    file.write_text("old")
+    line = failure("export", str(file), env=environment(SSL_CERT_DIR=empty), code=4)
+    assert "no trust anchor" in line
+    assert file.read_text() == "old"
+    assert "cannot be written" in failure("export", str(tmp_path / "none" / "out.pem"), env=env, code=4)
+
+
+def test_env_lines(env: dict[str, str], tmp_path: Path) -> None:
+    file = tmp_path / "it's a file.pem"
+    lines = command("export", file, "--env", env=env).stdout
+    script = lines + 'printf %s "$SSL_CERT_FILE|$CURL_CA_BUNDLE|$NODE_EXTRA_CA_CERTS|$GIT_SSL_CAINFO|$AWS_CA_BUNDLE"'
+    script += ' "|$GRPC_DEFAULT_SSL_ROOTS_FILE_PATH|$CARGO_HTTP_CAINFO"'
+    result = subprocess.run(["sh", "-c", script], env={"PATH": env["PATH"]}, capture_output=True, text=True, check=True)
+    assert result.stdout == "|".join([str(file)] * 7)
+    fish = command("export", file, "--env", "--shell", "fish", env=env).stdout.splitlines()
+    assert fish[0] == "set -gx SSL_CERT_FILE '" + str(file).replace("'", "\\'") + "'"
+    powershell = command("export", file, "--env", "--shell", "powershell", env=env).stdout.splitlines()
+    assert powershell[0] == "$env:SSL_CERT_FILE = '" + str(file).replace("'", "''") + "'"
+    assert "name the FILE" in failure("export", "--env", env=env, code=4)
+
+
+def test_a_closed_pipe(env: dict[str, str]) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "truststore_inject", "export"], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    with process.stderr:
+        assert process.stderr.read() == b""
+    assert process.wait(60) == 141
+
+
+def test_export_reads_trusted_certificates_too(env: dict[str, str], tmp_path: Path, authorities: Authorities) -> None:
+    """A bundle with trust settings (``openssl x509 -trustout``), which only OpenSSL can read."""
+    write_bundle(tmp_path / "plain.pem", [authorities.private])
+    convert = ["openssl", "x509", "-in", tmp_path / "plain.pem", "-trustout", "-addtrust", "serverAuth"]
+    trusted = subprocess.run(convert, check=True, capture_output=True).stdout
+    assert b"TRUSTED CERTIFICATE" in trusted
+    (tmp_path / "bundle.pem").write_bytes(trusted)
+    text = command("export", env={**env, "SSL_CERT_FILE": str(tmp_path / "bundle.pem")}).stdout
+    assert "O=private of the tests" in text
+    assert "O=system of the tests" in text

@@ -1,0 +1,89 @@
+"""A refused certificate: what was missing and what to do, as a note on the exception (PEP 678, Python 3.11).
+
+Loaded when a handshake on a context with default trust fails verification, so it costs nothing before.
+"""
+
+import ssl
+
+from . import _settings, stores
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# https://docs.openssl.org/3.0/man3/X509_STORE_CTX_get_error/
+EXPIRED, NOT_YET_VALID = 10, 9
+UNKNOWN_ISSUER = frozenset({2, 18, 19, 20, 21})
+WRONG_NAME = frozenset({62, 64})
+
+
+def add_note(error: ssl.SSLCertVerificationError, connection: "Any") -> None:
+    """Say what to do about `error`, which `connection` (an `ssl.SSLSocket` or `ssl.SSLObject`) raised.
+
+    Its arguments, type and `verify_code` stay as they are.  A context with trust of its own gets no note: the system
+    store was not asked.  Never raises an `Exception`: the one that the program gets is the refusal.
+    """
+    try:
+        if stores.loaded(connection.context):
+            error.add_note(_text(error, connection))  # type: ignore[attr-defined, unused-ignore]
+    except Exception:
+        pass
+
+
+def _text(error: ssl.SSLCertVerificationError, connection: "Any") -> str:
+    host = connection.server_hostname
+    lines = [f"truststore-inject: {place()} was asked."]
+    lines.append("  " + _reason(error.verify_code, error.verify_message, connection))
+    if extra := _settings.extra_ca_certs():
+        lines.insert(1, f"  So was TRUSTSTORE_INJECT_EXTRA_CA_CERTS={extra}.")
+    lines.append(f"  What to do:  python -m truststore_inject check {host or 'HOST'}{_port(connection)}")
+    return "\n".join(lines)
+
+
+def place() -> str:
+    """The system store, in words."""
+    found = stores.describe()
+    places = [*found["directories"], *filter(None, [found["bundle"]])]  # type: ignore[misc]
+    return f"the system store ({places[0]})" if places else "the system store"
+
+
+def _reason(code: int, message: str, connection: "Any") -> str:
+    if code in UNKNOWN_ISSUER:
+        issuer = _last_issuer(connection)
+        return f"It does not have the CA {issuer!r}." if issuer else "It does not have the CA that signed this chain."
+    if code in WRONG_NAME:
+        return f"The certificate is not for {connection.server_hostname!r}."
+    if code == EXPIRED:
+        return "A certificate of the chain has expired (or this machine's clock is wrong)."
+    if code == NOT_YET_VALID:
+        return "A certificate of the chain is not valid yet (or this machine's clock is wrong)."
+    text = f"The chain was refused: {message}."
+    # 79 to 94 are what only X509_V_FLAG_X509_STRICT looks for, which Python sets since 3.13.
+    strict = connection.context.verify_flags & ssl.VERIFY_X509_STRICT and 79 <= code <= 94
+    return text + (" TRUSTSTORE_INJECT_X509_STRICT=0 does without this check of Python 3.13." if strict else "")
+
+
+def _last_issuer(connection: "Any") -> str | None:
+    """Who issued the last certificate of the chain that was sent: the one that is missing.
+
+    OpenSSL keeps the chain of a refused handshake.  The public method (Python 3.13) gives DER, which would have to be
+    parsed; the private one gives names.
+    """
+    raw = connection._sslobj
+    chain = raw.get_unverified_chain() if hasattr(raw, "get_unverified_chain") else None
+    return name(chain[-1].get_info()["issuer"]) if chain else None
+
+
+def name(rdns: "Any") -> str:
+    """A distinguished name as the ssl module gives it, in one line: ``CN=Example CA, O=Example``."""
+    pairs = [pair for rdn in reversed(rdns) for pair in rdn]
+    short = {"commonName": "CN", "organizationName": "O", "organizationalUnitName": "OU", "countryName": "C"}
+    return ", ".join(f"{short[key]}={value}" for key, value in pairs if key in short)
+
+
+def _port(connection: "Any") -> str:
+    try:
+        port = connection.getpeername()[1]
+    except (AttributeError, OSError, IndexError):  # an SSLObject has no socket
+        return ""
+    return "" if port == 443 else f":{port}"

@@ -1,0 +1,198 @@
+"""The client libraries that ``check`` tries, each in a child process: ``python - NAME JSON < _clients.py``.
+
+The JSON is a list of ``[url, trust, timeout]``; printed is a list of ``[verdict, words]``: ``accepted``, ``refused``,
+``error``.  Trust is ``default`` or the path of a CA file.  Nothing of this package is imported in the child, so
+that it can be compared with stock Python.  No client follows a redirect, to a server that nobody asked about.
+"""
+
+import asyncio
+import json
+import ssl
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import Any
+
+
+def _context(trust: str) -> "ssl.SSLContext | None":
+    return None if trust == "default" else ssl.create_default_context(cafile=trust)
+
+
+def _verify(trust: str) -> "str | bool":
+    return True if trust == "default" else trust
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+        return None
+
+
+def urllib_request(url: str, trust: str, timeout: float) -> None:
+    handler = urllib.request.HTTPSHandler(context=_context(trust))
+    try:
+        urllib.request.build_opener(handler, _NoRedirect).open(url, timeout=timeout).close()
+    except urllib.error.HTTPError as error:  # 404 and others: the server was spoken to
+        error.close()
+
+
+def asyncio_streams(url: str, trust: str, timeout: float) -> None:
+    async def connect() -> None:
+        parts = urllib.parse.urlsplit(url)
+        _, writer = await asyncio.wait_for(
+            asyncio.open_connection(parts.hostname, parts.port, ssl=_context(trust) or True), timeout
+        )
+        writer.close()
+
+    asyncio.run(connect())
+
+
+def urllib3(url: str, trust: str, timeout: float) -> None:
+    import urllib3
+
+    options: dict[str, Any] = {} if trust == "default" else {"ca_certs": trust}
+    options.update(retries=False, timeout=timeout)
+    proxy = _proxy(url)
+    with urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options) as pool:
+        pool.request("GET", url, redirect=False)
+
+
+def requests(url: str, trust: str, timeout: float) -> None:
+    import requests
+
+    options = {} if trust == "default" else {"verify": trust}
+    requests.get(url, timeout=timeout, allow_redirects=False, **options)
+
+
+def pip_requests(url: str, trust: str, timeout: float) -> None:
+    from pip._vendor import requests
+
+    options = {} if trust == "default" else {"verify": trust}
+    requests.get(url, timeout=timeout, allow_redirects=False, **options)
+
+
+def httpx(url: str, trust: str, timeout: float) -> None:
+    import httpx
+
+    with httpx.Client(verify=_context(trust) or True, timeout=timeout) as client:
+        client.get(url)
+
+
+def httpx_async(url: str, trust: str, timeout: float) -> None:
+    import httpx
+
+    async def connect() -> None:
+        async with httpx.AsyncClient(verify=_context(trust) or True, timeout=timeout) as client:
+            await client.get(url)
+
+    asyncio.run(connect())
+
+
+def aiohttp(url: str, trust: str, timeout: float) -> None:
+    import aiohttp
+
+    async def connect() -> None:
+        limit = aiohttp.ClientTimeout(total=timeout)
+        options = {} if trust == "default" else {"ssl": _context(trust)}
+        async with (
+            aiohttp.ClientSession(timeout=limit, trust_env=True) as session,
+            session.get(url, allow_redirects=False, **options),
+        ):
+            pass
+
+    asyncio.run(connect())
+
+
+def botocore(url: str, trust: str, timeout: float) -> None:
+    from botocore.awsrequest import AWSRequest
+    from botocore.httpsession import URLLib3Session
+
+    URLLib3Session(verify=_verify(trust), timeout=timeout).send(AWSRequest("GET", url).prepare())
+
+
+def httplib2(url: str, trust: str, timeout: float) -> None:
+    import httplib2
+
+    client = httplib2.Http(timeout=timeout, ca_certs=None if trust == "default" else trust)
+    client.follow_redirects = False
+    client.request(url)
+
+
+def tornado(url: str, trust: str, timeout: float) -> None:
+    from tornado.httpclient import AsyncHTTPClient, HTTPClientError
+
+    async def fetch() -> None:
+        try:
+            await AsyncHTTPClient().fetch(
+                url, ca_certs=None if trust == "default" else trust, request_timeout=timeout, follow_redirects=False
+            )
+        except HTTPClientError as error:
+            if error.response is None:  # else: 404 and others, the server was spoken to
+                raise
+
+    asyncio.run(fetch())
+
+
+def websockets(url: str, trust: str, timeout: float) -> None:
+    from websockets.exceptions import InvalidHandshake
+    from websockets.sync.client import connect
+
+    options = {} if trust == "default" else {"ssl": _context(trust)}
+    try:
+        connect(url.replace("https:", "wss:", 1), open_timeout=timeout, **options).close()
+    except InvalidHandshake:
+        return  # it speaks HTTP only: TLS was accepted
+    except TimeoutError as error:
+        if "handshake response" not in str(error):  # of the WebSocket, after that of TLS
+            raise
+
+
+def _proxy(url: str) -> "str | None":
+    host = urllib.parse.urlsplit(url).hostname or ""
+    return None if urllib.request.proxy_bypass(host) else urllib.request.getproxies().get("https")
+
+
+# For each name the module that has to be installed and the function.
+CLIENTS = {
+    "urllib.request": ("urllib", urllib_request),
+    "asyncio": ("asyncio", asyncio_streams),
+    "urllib3": ("urllib3", urllib3),
+    "requests": ("requests", requests),
+    "pip": ("pip._vendor", pip_requests),
+    "httpx": ("httpx", httpx),
+    "httpx (async)": ("httpx", httpx_async),
+    "aiohttp": ("aiohttp", aiohttp),
+    "botocore": ("botocore", botocore),
+    "httplib2": ("httplib2", httplib2),
+    "tornado": ("tornado", tornado),
+    "websockets": ("websockets", websockets),
+}
+
+# In the text of exceptions that say it in words only; the second is urllib3's own check of the host name.
+_REFUSALS = ("CERTIFICATE_VERIFY_FAILED", "doesn't match")
+
+
+def _refusal(error: "BaseException | None") -> bool:
+    """Whether the certificate was refused: libraries wrap the reason in exceptions of their own."""
+    seen = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, ssl.SSLCertVerificationError) or any(words in str(error) for words in _REFUSALS):
+            return True
+        if any(_refusal(inner) for inner in error.args if isinstance(inner, BaseException)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def judge(name: str, url: str, trust: str, timeout: float) -> "tuple[str, str]":
+    try:
+        CLIENTS[name][1](url, trust, timeout)
+    except Exception as error:
+        words = f"{type(error).__name__}: {error}".partition("\n")[0]
+        return ("refused" if _refusal(error) else "error"), words
+    return "accepted", ""
+
+
+if __name__ == "__main__":
+    print(json.dumps([judge(sys.argv[1], *question) for question in json.loads(sys.argv[2])]))  # noqa: T201

@@ -1,0 +1,159 @@
+"""What else decides about trust in this interpreter, each with one sentence on its effect and what to do."""
+
+import base64
+import configparser
+import hashlib
+import os
+import ssl
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+
+from .. import _advice, stores
+from ..stores import _bundled, _pem
+from ._terminal import plain
+
+# Each variable, who obeys it, and whether it names the store itself.
+_VARIABLES = {
+    "SSL_CERT_FILE": "OpenSSL, and so the system store here, is this file (and SSL_CERT_DIR).",
+    "SSL_CERT_DIR": "OpenSSL, and so the system store here, is this directory (and SSL_CERT_FILE).",
+    "REQUESTS_CA_BUNDLE": "requests trusts this file alone, not the system store.",
+    "CURL_CA_BUNDLE": "requests trusts this file alone where REQUESTS_CA_BUNDLE is not set.",
+    "PIP_CERT": "pip trusts this file alone.",
+    "AWS_CA_BUNDLE": "boto3, botocore and the AWS CLI trust this file alone.",
+}
+_INJECTORS = {
+    "pip-system-certs": "Replaces the class ssl.SSLContext; contexts that were pinned get the system's CAs, too.",
+    "auto-truststore": "Replaces the class ssl.SSLContext; contexts that were pinned get the system's CAs, too.",
+    "certifi-linux": "Replaces certifi.where() by the system's bundle; parsed whole for each context.",
+    "python-certifi-win32": "Rewrites certifi's file from the Windows store when certifi is imported.",
+}
+
+
+def found() -> list[dict[str, str]]:
+    """Each with ``name``, ``value``, ``effect`` and ``fix``."""
+    return [*variables(), *_pip_config(), *_changed_certifi(), *_injectors(), *_replaced_class()]
+
+
+def variables() -> list[dict[str, str]]:
+    """The environment variables that are set."""
+    return [_variable(name, os.environ[name], effect) for name, effect in _VARIABLES.items() if os.environ.get(name)]
+
+
+def _variable(name: str, value: str, effect: str) -> dict[str, str]:
+    if _bundled.library(value) is not None and name.startswith("SSL_"):
+        return _entry(name, value, "It names a library's own bundle and counts as not set here.", "Unset it.")
+    if not all(os.path.exists(path) for path in value.split(os.pathsep)):
+        return _entry(name, value, effect, "It does not exist: unset it.")
+    if name.startswith("SSL_"):
+        return _entry(name, value, effect, "Nothing to do if that is meant.")
+    if _same_as_store(value):
+        return _entry(name, value, effect, "It is the system's own: unset it, to be faster and see new CAs at once.")
+    return _entry(name, value, effect, "Unset it, or leave it if that is meant.")
+
+
+def _same_as_store(path: str) -> bool:
+    described = stores.describe()
+    places = [*described["directories"], described["bundle"]]  # type: ignore[misc]
+    system = {os.path.realpath(place) for place in places if place}
+    return os.path.realpath(path) in system or os.path.realpath(os.path.dirname(path)) in system
+
+
+def _entry(name: str, value: str, effect: str, fix: str) -> dict[str, str]:
+    return {"name": name, "value": value, "effect": effect, "fix": fix}
+
+
+def _pip_config() -> Iterator[dict[str, str]]:
+    """https://pip.pypa.io/en/stable/topics/configuration/"""
+    name = "pip.ini" if sys.platform == "win32" else "pip.conf"
+    home = os.path.expanduser("~")
+    config = os.environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
+    if sys.platform == "win32":
+        folders = [os.environ.get("PROGRAMDATA", ""), os.environ.get("APPDATA", "")]
+        places = [os.path.join(folder, "pip", name) for folder in folders if folder]
+    else:
+        places = ["/etc/pip.conf", "/etc/xdg/pip/pip.conf", os.path.join(config, "pip", name)]
+    if sys.platform == "darwin":
+        support = os.path.join("Library", "Application Support", "pip", name)
+        places += [os.path.join("/", support), os.path.join(home, support)]
+    own = os.environ.get("PIP_CONFIG_FILE", "")
+    places += [
+        os.path.join(home, ".pip" if sys.platform != "win32" else "pip", name),
+        os.path.join(sys.prefix, name),
+        own,
+    ]
+    for place in dict.fromkeys(places):
+        parser = configparser.RawConfigParser()
+        try:
+            parser.read(place, encoding="utf-8")
+        except (configparser.Error, OSError, UnicodeDecodeError):
+            continue
+        for section in parser.sections():
+            if parser.has_option(section, "cert"):
+                fix = f"pip config unset {section}.cert, or leave it if that is meant."
+                yield _entry(
+                    f"{section}.cert in {place}", parser.get(section, "cert"), "pip trusts this file alone.", fix
+                )
+
+
+def _changed_certifi() -> Iterator[dict[str, str]]:
+    """certifi's bundle, if its size is not the one that certifi was installed with."""
+    try:
+        files = metadata.files("certifi") or ()
+    except metadata.PackageNotFoundError:
+        return
+    for installed in files:
+        path = str(installed.locate())
+        if installed.name != "cacert.pem" or installed.size is None:
+            continue
+        try:
+            with open(path, "rb") as file:
+                data = file.read()
+        except OSError:
+            continue
+        if len(data) == installed.size:
+            continue
+        names = "; ".join(subject(anchor) for anchor in _added(data, installed)) or "nothing that can be read"
+        yield _entry(
+            "changed certifi",
+            path,
+            f"CAs were added to certifi's bundle and are trusted in addition to the system store: {names}.",
+            "Add them to the system store instead; the next update of certifi drops them.",
+        )
+
+
+def _added(data: bytes, installed: metadata.PackagePath) -> list[bytes]:
+    """The certificates behind those that certifi was installed with; where it was changed otherwise than by appending,
+    those that the system store lacks.
+    """
+    digest = base64.urlsafe_b64encode(hashlib.sha256(data[: installed.size]).digest()).decode().rstrip("=")
+    if installed.hash is not None and installed.hash.value == digest:
+        return _pem.decode(data[installed.size :])
+    held = {anchor for _, anchor in stores.listing()}
+    return [anchor for anchor in _pem.decode(data) if anchor not in held]
+
+
+def subject(anchor: bytes) -> str:
+    """Of a DER certificate, by OpenSSL.  It lists CAs only: what is no CA has no name here."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(cadata=anchor)
+    except (ssl.SSLError, ValueError):
+        return "(a certificate that OpenSSL cannot read)"
+    names = [plain(_advice.name(certificate["subject"])) for certificate in context.get_ca_certs()]
+    return names[0] if names else "(a certificate that is not a CA)"
+
+
+def _injectors() -> Iterator[dict[str, str]]:
+    for name, effect in _INJECTORS.items():
+        try:
+            version = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+        yield _entry(name, version, effect, f"pip uninstall {name}: this package does its work.")
+
+
+def _replaced_class() -> Iterator[dict[str, str]]:
+    if ssl.SSLContext.__module__ != "ssl":
+        effect = "Somebody replaced the class ssl.SSLContext in this interpreter."
+        yield _entry("ssl.SSLContext", ssl.SSLContext.__module__, effect, "Remove the call of inject_into_ssl().")

@@ -1,0 +1,64 @@
+"""``truststore-inject check``: prove it on this machine, or explain what happens with a server."""
+
+import argparse
+import json
+
+from ._failure import NO, YES, Failure
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "target", nargs="*", metavar="URL or HOST[:PORT]", help="without: a proof that needs no network"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("--timeout", type=_seconds, default=10.0, metavar="SECONDS", help="for each answer (10)")
+    parser.add_argument(
+        "--starttls", choices=("smtp", "imap", "postgres"), help="the protocol, where the port does not tell"
+    )
+    parser.add_argument("--ca-file", metavar="FILE", help="judge as if the CAs in this PEM file were in the store, too")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The proof: 0 if every cell is right, else 1.  Servers: 0 if Python and every client here accept, else 1."""
+    if not arguments.target:
+        from . import _proof
+
+        report, code = _proof.prove()
+        if arguments.json:
+            _print_json(report)
+        else:
+            _proof.show(report)
+        return code
+    from . import _diagnosis, _target
+
+    targets = [_target.parse(text, arguments.starttls) for text in arguments.target]
+    reports, codes = [], [YES]
+    for number, target in enumerate(targets):
+        try:
+            report = _diagnosis.diagnose(target, arguments.timeout, arguments.ca_file)
+        except Failure as failure:
+            if len(targets) == 1:
+                raise
+            report = {"target": str(target), "error": str(failure)}
+            codes.append(failure.code)
+        else:
+            codes.append(YES if report["accepted"] else NO)
+        reports.append(report)
+        if not arguments.json:
+            _diagnosis.show(report, separate=number > 0)
+    if arguments.json:
+        _print_json(reports)
+    return max(codes)
+
+
+def _print_json(value: object) -> None:
+    from ._terminal import say
+
+    say(json.dumps(value, indent=2))
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 3600:
+        raise argparse.ArgumentTypeError("more than 0 and less than 3600")
+    return value
