@@ -1,24 +1,20 @@
-"""The public functions, and the command that prints them."""
+"""The public functions.  What the command line makes of them is in test_cli.py."""
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from harness import environment, run, run_code
 
 import truststore_inject
 
-CONSOLE_SCRIPT = str(Path(sys.executable).with_name("truststore-inject"))
 
-
-def status(*arguments: str, **variables: str | Path) -> tuple[int, dict[str, object]]:
-    result = run("-m", "truststore_inject", *arguments, "--json", env=environment(**variables))
-    assert result.stderr == ""
-    return result.returncode, json.loads(result.stdout)
+def status(**variables: str | Path) -> dict[str, Any]:
+    code = "import json, ssl, truststore_inject; print(json.dumps(truststore_inject.status().as_dict()))"
+    return dict(run_code(code, env=environment(**variables)))
 
 
 def test_the_public_names() -> None:
@@ -29,10 +25,9 @@ def test_the_public_names() -> None:
 
 
 def test_status_of_an_ordinary_interpreter(store: Path) -> None:
-    code, found = status(SSL_CERT_DIR=store)
-    assert code == 0
+    found = status(SSL_CERT_DIR=store)
     assert found.pop("notes") == ["SSL_CERT_FILE names a file that does not exist or is empty: /nonexistent/bundle.pem"]
-    assert found.pop("patches")["ssl"] == {"state": "applied", "reason": ""}  # type: ignore[index]
+    assert found.pop("patches")["ssl"] == {"state": "applied", "reason": ""}
     assert found == {
         "version": truststore_inject.__version__,
         "active": True,
@@ -59,13 +54,13 @@ print(json.dumps(truststore_inject.status().as_dict()))
 
 
 def test_opted_out(store: Path) -> None:
-    code, found = status(SSL_CERT_DIR=store, TRUSTSTORE_INJECT="off")
-    assert (code, found["active"]) == (1, False)
+    found = status(SSL_CERT_DIR=store, TRUSTSTORE_INJECT="off")
+    assert found["active"] is False
     assert "TRUSTSTORE_INJECT" in str(found["reason"])
 
 
 def test_no_usable_store(tmp_path: Path) -> None:
-    _, found = status(SSL_CERT_DIR=tmp_path)
+    found = status(SSL_CERT_DIR=tmp_path)
     assert found["store"] == {"source": None, "directories": [], "bundle": None, "anchors": 0}
     assert "no trust anchor there" in str(found["notes"])
 
@@ -76,27 +71,10 @@ def test_a_context_without_a_store_is_noted(tmp_path: Path) -> None:
     assert any("own default stays" in note for note in notes)
 
 
-@pytest.mark.parametrize("command", [[sys.executable, "-m", "truststore_inject"], [CONSOLE_SCRIPT]])
-def test_for_people(command: list[str], store: Path) -> None:
-    result = run(*command[1:], env=environment(SSL_CERT_DIR=store), python=command[0])
-    assert (result.returncode, result.stderr) == (0, "")
-    assert f"truststore-inject {truststore_inject.__version__}: active" in result.stdout
-    assert f"1 trust anchors in {store}, from SSL_CERT_FILE and SSL_CERT_DIR" in result.stdout
-    assert "patch: ssl, applied" in result.stdout
-
-
-@pytest.mark.parametrize("arguments", [["nonsense"], ["status", "--nonsense"], ["--nonsense"]])
-def test_bad_usage(arguments: list[str]) -> None:
-    result = run("-m", "truststore_inject", *arguments, env=environment())
-    assert (result.returncode, result.stdout) == (2, "")
-    assert "nonsense" in result.stderr
-    assert "Traceback" not in result.stderr
-
-
-def test_version_and_help() -> None:
-    version = run("-m", "truststore_inject", "--version", env=environment())
-    assert version.stdout.strip() == truststore_inject.__version__
-    assert "status" in run("-m", "truststore_inject", "--help", env=environment()).stdout
+def test_it_is_for_people_too(store: Path) -> None:
+    text = run("-c", "import truststore_inject; print(truststore_inject.status())", env=environment(SSL_CERT_DIR=store))
+    assert f"truststore-inject {truststore_inject.__version__}: active" in text.stdout
+    assert f"1 trust anchors in {store}, from SSL_CERT_FILE and SSL_CERT_DIR" in text.stdout
 
 
 def test_extra_anchors_and_a_file_that_is_none(

@@ -21,13 +21,10 @@ def add_note(error: ssl.SSLCertVerificationError, connection: "Any") -> None:
     """Say what to do about `error`, which `connection` (an `ssl.SSLSocket` or `ssl.SSLObject`) raised.
 
     Its arguments, type and `verify_code` stay as they are.  A context with trust of its own gets no note: the system
-    store was not asked.  Never raises an `Exception`: the one that the program gets is the refusal.
+    store was not asked.
     """
-    try:
-        if stores.loaded(connection.context):
-            error.add_note(_text(error, connection))  # type: ignore[attr-defined, unused-ignore]
-    except Exception:
-        pass
+    if stores.loaded(connection.context):
+        error.add_note(_text(error, connection))  # type: ignore[attr-defined, unused-ignore]
 
 
 def _text(error: ssl.SSLCertVerificationError, connection: "Any") -> str:

@@ -195,4 +195,4 @@ def judge(name: str, url: str, trust: str, timeout: float) -> "tuple[str, str]":
 
 
 if __name__ == "__main__":
-    print(json.dumps([judge(sys.argv[1], *question) for question in json.loads(sys.argv[2])]))  # noqa: T201
+    print(json.dumps([judge(sys.argv[1], *question) for question in json.loads(sys.argv[2])]))

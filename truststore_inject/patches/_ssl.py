@@ -32,10 +32,11 @@ def patch(module: "ModuleType") -> None:
     cls = next(cls for cls in module.SSLContext.__mro__ if module._SSLContext in cls.__bases__)
     if cls in _replaced:
         return
-    for cls, replacements in {cls: _replacements(module, cls), **_handshakes(module)}.items():
-        _replaced[cls] = module, replacements, {name: vars(cls)[name] for name in replacements if name in vars(cls)}
+    for holder, replacements in {cls: _replacements(module, cls), **_handshakes(module)}.items():
+        own = {name: vars(holder)[name] for name in replacements if name in vars(holder)}
+        _replaced[holder] = module, replacements, own
         for name, function in replacements.items():
-            setattr(cls, name, function)
+            setattr(holder, name, function)
 
 
 def unpatch(module: "ModuleType") -> None:
@@ -120,9 +121,12 @@ def _noting(stock: "Callable[..., None]", refusal: "type[ssl.SSLCertVerification
         try:
             stock(self, *args, **kwargs)
         except refusal as error:
-            from .. import _advice
+            try:
+                from .. import _advice
 
-            _advice.add_note(error, self)
+                _advice.add_note(error, self)
+            except Exception:  # the package was half removed: what the program gets is the refusal
+                pass
             raise
 
     return do_handshake

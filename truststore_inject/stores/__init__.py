@@ -1,7 +1,7 @@
 """Where system trust comes from.  The one place that chooses the platform; each platform's file has the same names.
 
 ``load(context, load_verify_locations) -> bool``
-    Let `context` trust the system store.  False, with the context as it was, if there is none that can be used.
+    Let `context` trust the system store.  False if there is none that can be used.
 ``describe() -> dict``
     The store, for people and for JSON.
 ``listing() -> Iterator[tuple[str, bytes]]``
@@ -24,8 +24,8 @@ if sys.platform in ("win32", "darwin"):
     from . import _native as _platform
     from . import _os_anchors as _lister
 else:
-    from . import _openssl as _platform
     from . import _openssl as _lister
+    from . import _openssl as _platform
 
 describe = _platform.describe
 listing = _lister.listing

@@ -1,4 +1,4 @@
-"""The trust anchors of Windows and macOS, as DER, for who wants to see or export them; verifying is truststore's task."""
+"""The trust anchors of Windows and macOS, as DER, for who wants to see or export them."""
 
 import ssl
 import subprocess
