@@ -138,8 +138,33 @@ def websockets(url: str, trust: str) -> None:
         pass  # the server speaks HTTP only; the handshake was accepted
 
 
+def tornado(url: str, trust: str) -> None:
+    from tornado.httpclient import AsyncHTTPClient
+    from tornado.simple_httpclient import SimpleAsyncHTTPClient
+
+    assert AsyncHTTPClient.configurable_default() is SimpleAsyncHTTPClient
+    options: dict[str, Any] = {"default": {}, "off": {"validate_cert": False}}.get(trust, {"ca_certs": trust})
+
+    async def connect() -> None:
+        client = AsyncHTTPClient(force_instance=True)
+        await client.fetch(url, **options)
+        client.close()
+
+    asyncio.run(connect())
+
+
+def urllib3_pyopenssl(url: str, trust: str) -> None:
+    from urllib3.contrib.pyopenssl import extract_from_urllib3, inject_into_urllib3
+
+    inject_into_urllib3()
+    try:
+        urllib3(url, trust)
+    finally:
+        extract_from_urllib3()
+
+
 # In the text of exceptions that say it in words only; the second is urllib3's own check of the host name.
-REFUSALS = ("CERTIFICATE_VERIFY_FAILED", "doesn't match")
+REFUSALS = ("CERTIFICATE_VERIFY_FAILED", "doesn't match", "certificate verify failed")
 
 
 def refusal(error: BaseException | None) -> bool:

@@ -7,8 +7,8 @@ from . import _record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from importlib.abc import Loader, MetaPathFinder
+    from collections.abc import Callable, Iterable, Sequence
+    from importlib.abc import Loader
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
@@ -20,6 +20,12 @@ _asking: "set[tuple[int, str]]" = set()
 
 # The modules that are patched, in that order.
 _patched: "list[tuple[str, ModuleType]]" = []
+
+# The modules that were imported before the injection: the contexts that they keep were built without it.
+late: "set[str]" = set()
+
+# The submodules that a patch file asked for, see `when_imported`.
+_submodules: "dict[str, Submodule]" = {}
 
 
 def find_spec(
@@ -77,12 +83,38 @@ class PatchLoader:
         _patch(module.__name__, module)
 
 
+class Submodule:
+    """What a patch file is, for one submodule of its library."""
+
+    def __init__(self, patch: "Callable[[ModuleType], None]", unpatch: "Callable[[ModuleType], None]") -> None:
+        self.patch = patch
+        self.unpatch = unpatch
+
+
+def when_imported(name: str, patch: "Callable[[ModuleType], None]", unpatch: "Callable[[ModuleType], None]") -> None:
+    """For a patch file: patch the submodule `name` of its library too, when that is imported, or now if it is.
+
+    The finder knows the names of the patch files only, so that start-up does not have to read them.  A submodule that
+    its package imports by itself is there when the package is patched, and needs none of this.
+    """
+    if name in _submodules:
+        return
+    _submodules[name] = Submodule(patch, unpatch)
+    from ._startup import finder
+
+    finder.targets |= {name}
+    patch_imported([name])
+
+
 def patch_imported(names: "Iterable[str]") -> None:
     """Patch those of the modules that are imported already."""
-    for name in names:
+    # ssl first: the others build contexts anew, with what is patched there.
+    for name in sorted(names, key=lambda name: (name != "ssl", name)):
         if sys.modules.get(name) is not None:
+            late.add(name)
             # An import, not a look-up: it waits for a thread that is in the middle of importing the module.
-            _patch(name, __import__(name))
+            __import__(name)
+            _patch(name, sys.modules[name])
 
 
 def unpatch_all() -> None:
@@ -114,7 +146,9 @@ def _patch(name: str, module: "ModuleType") -> None:
     _record.applied(name)
 
 
-def _patch_file(name: str) -> "Patch":
+def _patch_file(name: str) -> "Patch | Submodule":
+    if name in _submodules:
+        return _submodules[name]
     module = "truststore_inject.patches._" + name
     __import__(module)
-    return sys.modules[module]  # type: ignore[return-value]
+    return sys.modules[module]

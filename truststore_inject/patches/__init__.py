@@ -2,6 +2,10 @@
 
 The finder takes the file names from this folder, so a new library is one new file.  Importing a patch file changes
 nothing.  Each has the two functions of `Patch`.
+
+A submodule that is imported later than its package (``urllib3.contrib.pyopenssl``) is left to
+``_hook.when_imported(name, patch, unpatch)``, called by ``patch`` of the package's file.  Contexts that a library built
+before the injection are renewed by `contexts`, a file without the underscore that makes a file a patch.
 """
 
 TYPE_CHECKING = False

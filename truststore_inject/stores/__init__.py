@@ -4,6 +4,8 @@
     Let `context` trust the system store.  False, with the context as it was, if there is none that can be used.
 ``describe() -> dict``
     The store, for people and for JSON.
+``anchors() -> list[bytes]``
+    All trust anchors (DER), for libraries that do not use ``ssl``; empty if there is no store, or none that can be listed.
 """
 
 import ssl

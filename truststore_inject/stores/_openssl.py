@@ -82,6 +82,20 @@ def describe() -> dict[str, object]:
     }
 
 
+def anchors() -> list[bytes]:
+    """See `truststore_inject.stores`."""
+    store = _current()
+    if store is None:
+        return []
+    found = [anchor for directory in store.directories for entry in _hashed(directory) for anchor in _certificates(entry.path)]
+    found += store.anchors
+    if store.opaque:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(cafile=store.bundle)
+        found += context.get_ca_certs(binary_form=True)
+    return list(dict.fromkeys(found))
+
+
 # The store of this process, and what would have to change for another search: the two variables and the places.
 _found: "tuple[object, Store] | None" = None
 
