@@ -151,7 +151,7 @@ def main(target: Path) -> None:
         "`pyopenssl` verifies the chain only: the host name is checked by its caller.",
         ", ".join(f"`{name}`" for name in ADDS_TO_DEFAULT) + ": a CA that they are given is added to default trust.",
         "",
-        "The roots of `rnet` and `wreq` are compiled in, which nothing can reach: give them the system's bundle as a file.",
+        "The roots of `rnet` and `wreq` are compiled in, out of reach: give them the system's bundle as a file.",
     ]
     target.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

@@ -18,7 +18,15 @@ def patch(module: "ModuleType") -> str | None:
     """Wrap the function that all connections, sync and async, are made with."""
     if module.pq.__impl__ != "binary":
         return "its libpq is not the binary wheel's"
-    wrapping.wrap(module.generators, "connect", _connect)
+
+    def connect(
+        wrapped: "Callable[..., Any]", instance: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]"
+    ) -> "Any":
+        if args:
+            args = (_with_system_store(module.conninfo, args[0]), *args[1:])
+        return wrapped(*args, **kwargs)
+
+    wrapping.wrap(module.generators, "connect", connect)
     return None
 
 
@@ -27,18 +35,9 @@ def unpatch(module: "ModuleType") -> None:
     wrapping.unwrap(module.generators)
 
 
-def _connect(
-    wrapped: "Callable[..., Any]", instance: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]"
-) -> "Any":
-    if args:
-        args = (_with_system_store(args[0]), *args[1:])
-    return wrapped(*args, **kwargs)
-
-
-def _with_system_store(conninfo: str) -> str:
-    from psycopg.conninfo import conninfo_to_dict, make_conninfo
-
-    given = conninfo_to_dict(conninfo)
+def _with_system_store(module: "ModuleType", conninfo: str) -> str:
+    """`conninfo`, as libpq takes it, with a file in the place of ``system``; `module` is ``psycopg.conninfo``."""
+    given = module.conninfo_to_dict(conninfo)
     root = given.get("sslrootcert", os.environ.get("PGSSLROOTCERT"))
     mode = given.get("sslmode", os.environ.get("PGSSLMODE", "verify-full"))
     # With "system" libpq verifies the host name too, and refuses to do less: that refusal stays its own.
@@ -47,4 +46,4 @@ def _with_system_store(conninfo: str) -> str:
     from ..stores import _export
 
     path = _export.pem_file()
-    return conninfo if path is None else str(make_conninfo(conninfo, sslrootcert=path, sslmode=mode))
+    return conninfo if path is None else str(module.make_conninfo(conninfo, sslrootcert=path, sslmode=mode))

@@ -20,24 +20,24 @@ def patch(module: "ModuleType") -> str | None:
         return f"its libcurl uses {library}, which has the system's store"
     if not hasattr(module, "CAINFO"):
         return "its libcurl has no CAINFO"
-    wrapping.wrap(module, "Curl", _curl)
+    options = [getattr(module, name) for name in ("CAINFO", "PROXY_CAINFO") if hasattr(module, name)]
+
+    def curl(
+        wrapped: "Callable[..., Any]", instance: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]"
+    ) -> "Any":
+        from ..stores import _export
+
+        handle = wrapped(*args, **kwargs)
+        path = _export.pem_file()
+        if path is not None:
+            for option in options:
+                handle.setopt(option, path)
+        return handle
+
+    wrapping.wrap(module, "Curl", curl)
     return None
 
 
 def unpatch(module: "ModuleType") -> None:
     """Put the class back."""
     wrapping.unwrap(module)
-
-
-def _curl(wrapped: "Callable[..., Any]", instance: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> "Any":
-    import pycurl
-
-    from ..stores import _export
-
-    handle = wrapped(*args, **kwargs)
-    path = _export.pem_file()
-    if path is not None:
-        handle.setopt(pycurl.CAINFO, path)
-        if hasattr(pycurl, "PROXY_CAINFO"):
-            handle.setopt(pycurl.PROXY_CAINFO, path)
-    return handle
