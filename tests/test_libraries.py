@@ -70,6 +70,19 @@ def test_psycopg_takes_system_from_its_variable(servers: dict[str, Server], stor
     assert ask("psycopg", servers, env) == {"system": "accepted", "private": "refused"}
 
 
+@pytest.mark.parametrize("client", ["grpc", "psycopg", "pycurl", "curl_cffi", "pyopenssl", "urllib3_pyopenssl"])
+def test_the_file_that_is_exported_decides(
+    client: str, servers: dict[str, Server], store: Path, ca_file: Callable[[str], Path]
+) -> None:
+    """Some TLS stacks read ``SSL_CERT_DIR`` by themselves: the extra CA is only in what we give to them."""
+    if not installed(client):
+        pytest.skip(f"{CLIENTS[client]} is not installed")
+    env = environment(SSL_CERT_DIR=store, TRUSTSTORE_INJECT_EXTRA_CA_CERTS=ca_file("private"))
+    assert ask(client, servers, env) == {"system": "accepted", "private": "accepted"}
+    env["TRUSTSTORE_INJECT"] = "0"
+    assert ask(client, servers, env)["private"] == "refused"
+
+
 @pytest.mark.parametrize("client", ["requests_get", "urllib3_certifi", "urllib_cadata", "httpx_sync"])
 def test_certifi_in_a_zip_file(
     client: str, servers: dict[str, Server], authorities: Authorities, store: Path, tmp_path: Path

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import HERE, environment, run
+from harness import HERE, environment, run, run_code
 
 # What the program begins with, and the module that it needs.
 PRELUDES = {
@@ -125,3 +125,13 @@ assert error is None, error
 """
     result = run("-W", "ignore", "-c", code, env=environment(SSL_CERT_DIR=store))
     assert (result.returncode, result.stdout.strip()) == (0, "done"), result.stderr
+
+
+@pytest.mark.parametrize(
+    ("before", "said"), [("import ssl", False), ("import truststore; truststore.inject_into_ssl()", True)]
+)
+def test_the_record_says_who_replaced_the_class(before: str, said: bool, store: Path) -> None:
+    pytest.importorskip("truststore")
+    code = f"{before}\nimport json, truststore_inject\nprint(json.dumps(truststore_inject.status().as_dict()['notes']))"
+    notes = run_code(code, env=environment(SSL_CERT_DIR=store))
+    assert any("replaced by that of truststore" in note for note in notes) == said
