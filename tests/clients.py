@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import ssl
 import sys
 import urllib.parse
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 
@@ -138,8 +141,436 @@ def websockets(url: str, trust: str) -> None:
         pass  # the server speaks HTTP only; the handshake was accepted
 
 
+def tornado(url: str, trust: str) -> None:
+    from tornado.httpclient import AsyncHTTPClient
+    from tornado.simple_httpclient import SimpleAsyncHTTPClient
+
+    assert AsyncHTTPClient.configurable_default() is SimpleAsyncHTTPClient
+    options: dict[str, Any] = {"default": {}, "off": {"validate_cert": False}}.get(trust, {"ca_certs": trust})
+
+    async def connect() -> None:
+        client = AsyncHTTPClient(force_instance=True)
+        await client.fetch(url, **options)
+        client.close()
+
+    asyncio.run(connect())
+
+
+def urllib3_pyopenssl(url: str, trust: str) -> None:
+    from urllib3.contrib.pyopenssl import extract_from_urllib3, inject_into_urllib3
+
+    inject_into_urllib3()
+    try:
+        urllib3(url, trust)
+    finally:
+        extract_from_urllib3()
+
+
+def urllib_cadata(url: str, trust: str) -> None:
+    from urllib.request import urlopen
+
+    import certifi
+
+    chosen = ssl.create_default_context(cadata=certifi.contents()) if trust == "default" else context(trust)
+    urlopen(url, context=chosen, timeout=20).close()
+
+
+def pyopenssl(url: str, trust: str) -> None:
+    import socket
+
+    import certifi
+    from OpenSSL import SSL
+
+    parts = urllib.parse.urlsplit(url)
+    chosen = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    if trust != "off":
+        chosen.load_verify_locations(certifi.where() if trust == "default" else trust)
+        chosen.set_verify(SSL.VERIFY_PEER, lambda connection, certificate, error, depth, good: bool(good))
+    with socket.create_connection((parts.hostname, parts.port)) as plain:
+        connection = SSL.Connection(chosen, plain)
+        if trust != "off":
+            connection.set_verify(SSL.VERIFY_PEER, None)
+            connection.set1_host(parts.hostname.encode()) if hasattr(connection, "set1_host") else None
+        connection.set_tlsext_host_name(parts.hostname.encode())
+        connection.set_connect_state()
+        connection.do_handshake()
+
+
+def ready(wait: Callable[[], object]) -> None:
+    """A gRPC channel says no more of a certificate that it refuses than that it is not ready."""
+    import grpc
+
+    try:
+        wait()
+    except (grpc.FutureTimeoutError, asyncio.TimeoutError) as error:
+        raise ssl.SSLCertVerificationError("the channel is not ready") from error
+
+
+def grpc(url: str, trust: str) -> None:
+    import grpc
+
+    roots = None if trust == "default" else Path(trust).read_bytes()
+    with grpc.secure_channel(urllib.parse.urlsplit(url).netloc, grpc.ssl_channel_credentials(roots)) as channel:
+        ready(lambda: grpc.channel_ready_future(channel).result(timeout=1))
+
+
+def grpc_aio(url: str, trust: str) -> None:
+    import grpc.aio
+
+    async def connect() -> None:
+        roots = None if trust == "default" else Path(trust).read_bytes()
+        target = urllib.parse.urlsplit(url).netloc
+        async with grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(roots)) as channel:
+            await asyncio.wait_for(channel.channel_ready(), 1)
+
+    ready(lambda: asyncio.run(connect()))
+
+
+def psycopg(url: str, trust: str) -> None:
+    import psycopg
+
+    parts = urllib.parse.urlsplit(url)
+    options = {"sslrootcert": "system" if trust == "default" else trust, "sslmode": "verify-full"}
+    if trust == "off":
+        options = {"sslmode": "require"}
+    if "PGSSLROOTCERT" in os.environ:
+        del options["sslrootcert"]
+    psycopg.connect(host=parts.hostname, port=parts.port, user="u", connect_timeout=5, **options)
+
+
+def pycurl(url: str, trust: str) -> None:
+    import pycurl
+
+    handle = pycurl.Curl()
+    handle.setopt(pycurl.URL, url)
+    handle.setopt(pycurl.WRITEFUNCTION, lambda data: None)
+    if trust == "off":
+        handle.setopt(pycurl.SSL_VERIFYPEER, 0)
+        handle.setopt(pycurl.SSL_VERIFYHOST, 0)
+    elif trust != "default":
+        handle.setopt(pycurl.CAINFO, trust)
+    handle.perform()
+
+
+def curl_cffi(url: str, trust: str) -> None:
+    from curl_cffi import requests
+
+    requests.get(url, timeout=20, verify=verify(trust))
+
+
+def curl_cffi_async(url: str, trust: str) -> None:
+    from curl_cffi.requests import AsyncSession
+
+    async def connect() -> None:
+        async with AsyncSession() as session:
+            await session.get(url, timeout=20, verify=verify(trust))
+
+    asyncio.run(connect())
+
+
+def stripe(url: str, trust: str) -> None:
+    import stripe
+
+    if trust not in ("default", "off"):
+        stripe.ca_bundle_path = trust
+    client = stripe.RequestsClient(verify_ssl_certs=trust != "off")
+    addresses: Any = {"api": url.rstrip("/")}
+    stripe.StripeClient("sk_test", http_client=client, base_addresses=addresses).v1.customers.list()
+
+
+def address(url: str) -> tuple[str, int]:
+    parts = urllib.parse.urlsplit(url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    return parts.hostname, parts.port
+
+
+def httplib2(url: str, trust: str) -> None:
+    import httplib2
+
+    options = {"default": {}, "off": {"disable_ssl_certificate_validation": True}}.get(trust, {"ca_certs": trust})
+    httplib2.Http(timeout=20, **options).request(url)
+
+
+def websocket_client(url: str, trust: str) -> None:
+    import websocket
+
+    options: dict[str, Any] = {"default": {}, "off": {"cert_reqs": ssl.CERT_NONE}}.get(trust, {"ca_certs": trust})
+    websocket.create_connection(url.replace("https:", "wss:"), timeout=20, sslopt=options).close()
+
+
+def aiosmtplib(url: str, trust: str) -> None:
+    import aiosmtplib
+
+    host, port = address(url)
+    options = {"default": {}, "off": {"validate_certs": False}}.get(trust, {"cert_bundle": trust})
+    asyncio.run(aiosmtplib.SMTP(hostname=host, port=port, use_tls=True, timeout=2, **options).connect())
+
+
+def imaplib_ssl(url: str, trust: str) -> None:
+    import imaplib
+
+    chosen = context(trust) or ssl.create_default_context()
+    imaplib.IMAP4_SSL(*address(url), ssl_context=chosen, timeout=2)
+
+
+def smtplib_ssl(url: str, trust: str) -> None:
+    import smtplib
+
+    smtplib.SMTP_SSL(*address(url), context=context(trust) or ssl.create_default_context(), timeout=2)
+
+
+def ftplib_tls(url: str, trust: str) -> None:
+    import ftplib
+    import socket
+
+    client = ftplib.FTP_TLS(context=context(trust) or ssl.create_default_context())
+    host, port = address(url)
+    with socket.create_connection((host, port), timeout=5) as plain:
+        client.context.wrap_socket(plain, server_hostname=host).close()
+
+
+def paho_mqtt(url: str, trust: str) -> None:
+    import paho.mqtt.client as mqtt
+
+    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+    client.tls_set(ca_certs=None if trust in ("default", "off") else trust)
+    if trust == "off":
+        client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+        client.tls_set_context(context(trust))
+    client.connect(*address(url))
+    client.disconnect()
+
+
+def redis(url: str, trust: str) -> None:
+    import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    host, port = address(url)
+    options: dict[str, Any] = {"default": {}, "off": {"ssl_cert_reqs": "none", "ssl_check_hostname": False}}.get(
+        trust, {"ssl_ca_certs": trust}
+    )
+    redis.Redis(host=host, port=port, ssl=True, retry=Retry(NoBackoff(), 0), socket_timeout=5, **options).ping()
+
+
+def pymongo(url: str, trust: str) -> None:
+    import pymongo
+
+    host, port = address(url)
+    options = {"default": {}, "off": {"tlsAllowInvalidCertificates": True}}.get(trust, {"tlsCAFile": trust})
+    with pymongo.MongoClient(host, port, tls=True, serverSelectionTimeoutMS=700, **options) as client:
+        client.admin.command("ping")
+
+
+def pika(url: str, trust: str) -> None:
+    import pika
+
+    host, port = address(url)
+    options = pika.SSLOptions(context(trust) or ssl.create_default_context(), host)
+    pika.BlockingConnection(
+        pika.ConnectionParameters(host, port, ssl_options=options, socket_timeout=5, connection_attempts=1)
+    )
+
+
+def kafka(url: str, trust: str) -> None:
+    from kafka import KafkaAdminClient
+
+    host, port = address(url)
+    options: dict[str, Any] = {"default": {}, "off": {"ssl_context": context(trust)}}.get(trust, {"ssl_cafile": trust})
+    KafkaAdminClient(
+        bootstrap_servers=f"{host}:{port}", security_protocol="SSL", bootstrap_timeout_ms=700, **options
+    ).close()
+
+
+def elasticsearch(url: str, trust: str) -> None:
+    from elasticsearch import Elasticsearch
+
+    options: dict[str, Any] = {"default": {}, "off": {"verify_certs": False, "ssl_show_warn": False}}.get(
+        trust, {"ca_certs": trust}
+    )
+    with Elasticsearch(url, max_retries=0, **options) as client:
+        client.info()
+
+
+def kubernetes(url: str, trust: str) -> None:
+    import kubernetes
+
+    configuration = kubernetes.client.Configuration(host=url.rstrip("/"))
+    configuration.retries = False
+    configuration.verify_ssl = trust != "off"
+    if trust not in ("default", "off"):
+        configuration.ssl_ca_cert = trust
+    kubernetes.client.VersionApi(kubernetes.client.ApiClient(configuration)).get_code()
+
+
+def httpx_client(trust: str) -> Any:
+    import httpx
+
+    return httpx.Client(verify=False if trust == "off" else context(trust), timeout=20)
+
+
+def openai(url: str, trust: str) -> None:
+    import openai
+
+    options = {} if trust == "default" else {"http_client": httpx_client(trust)}
+    openai.OpenAI(api_key="k", base_url=url, max_retries=0, **options).models.list()
+
+
+def anthropic(url: str, trust: str) -> None:
+    import anthropic
+
+    options: dict[str, Any] = {}
+    if trust != "default":
+        options["http_client"] = anthropic.DefaultHttpxClient(verify=False if trust == "off" else context(trust))
+    anthropic.Anthropic(api_key="k", base_url=url, max_retries=0, **options).models.list()
+
+
+def huggingface_hub(url: str, trust: str) -> None:
+    import huggingface_hub
+
+    if trust != "default":
+        huggingface_hub.set_client_factory(lambda: httpx_client(trust))
+    huggingface_hub.get_session().get(url)
+
+
+def google_auth(url: str, trust: str) -> None:
+    import requests
+    from google.auth.transport.requests import Request
+
+    session = requests.Session()
+    session.verify = verify(trust)
+    Request(session)(url, timeout=20)
+
+
+def azure_core(url: str, trust: str) -> None:
+    from azure.core import PipelineClient
+    from azure.core.rest import HttpRequest
+
+    with PipelineClient(url, retry_total=0, connection_verify=verify(trust)) as client:
+        client.send_request(HttpRequest("GET", url))
+
+
+def slack_sdk(url: str, trust: str) -> None:
+    from slack_sdk import WebClient
+
+    WebClient("t", base_url=url, ssl=context(trust), timeout=20).api_test()
+
+
+def twilio(url: str, trust: str) -> None:
+    from twilio.http.http_client import TwilioHttpClient
+
+    client = TwilioHttpClient(timeout=20)
+    if trust != "default":
+        client.session.verify = verify(trust)
+    client.request("GET", url)
+
+
+def dulwich(url: str, trust: str) -> None:
+    from dulwich.client import HttpGitClient
+    from dulwich.config import ConfigDict
+
+    settings = ConfigDict()
+    if trust == "off":
+        settings.set((b"http",), b"sslVerify", False)
+    elif trust != "default":
+        settings.set((b"http",), b"sslCAInfo", trust.encode())
+    HttpGitClient(url, config=settings).get_refs(b"repository")
+
+
+def twine(url: str, trust: str) -> None:
+    from twine.repository import Repository
+
+    repository = Repository(url, "u", "p")
+    if trust != "default":
+        repository.session.verify = verify(trust)
+    repository.session.get(url)
+
+
+def poetry(url: str, trust: str) -> None:
+    import time
+
+    from poetry.utils.authenticator import Authenticator
+
+    time.sleep = lambda seconds: None  # between its five attempts
+    options = {} if trust == "default" else {"verify": verify(trust)}
+    Authenticator().request("get", url, **options)
+
+
+def pg8000(url: str, trust: str) -> None:
+    import pg8000.dbapi
+
+    host, port = address(url)
+    chosen = context(trust) or ssl.create_default_context()  # True verifies nothing
+    pg8000.dbapi.connect("u", host=host, port=port, ssl_context=chosen, timeout=5)
+
+
+def asyncpg(url: str, trust: str) -> None:
+    import asyncpg
+
+    host, port = address(url)
+    chosen = context(trust) or ssl.create_default_context()
+    asyncio.run(asyncpg.connect(host=host, port=port, user="u", ssl=chosen, timeout=5))
+
+
+def ldap3(url: str, trust: str) -> None:
+    import ldap3
+
+    options = {
+        "default": {"validate": ssl.CERT_REQUIRED},
+        "off": {"validate": ssl.CERT_NONE},
+    }.get(trust, {"validate": ssl.CERT_REQUIRED, "ca_certs_file": trust})
+    host, port = address(url)
+    server = ldap3.Server(host, port, use_ssl=True, tls=ldap3.Tls(**options), connect_timeout=5)
+    ldap3.Connection(server, receive_timeout=2).bind()
+
+
+def imapclient(url: str, trust: str) -> None:
+    import imapclient
+
+    host, port = address(url)
+    imapclient.IMAPClient(host, port, ssl_context=context(trust), timeout=2)
+
+
+def nats(url: str, trust: str) -> None:
+    import nats
+
+    host, port = address(url)
+
+    async def connect() -> None:
+        await nats.connect(
+            f"tls://{host}:{port}",
+            tls=context(trust) or ssl.create_default_context(),
+            tls_handshake_first=True,
+            connect_timeout=2,
+            allow_reconnect=False,
+            max_reconnect_attempts=0,
+        )
+
+    asyncio.run(connect())
+
+
+def trio(url: str, trust: str) -> None:
+    import trio
+
+    async def connect() -> None:
+        host, port = address(url)
+        stream = await trio.open_ssl_over_tcp_stream(host, port, ssl_context=context(trust))
+        await stream.do_handshake()
+
+    trio.run(connect)
+
+
 # In the text of exceptions that say it in words only; the second is urllib3's own check of the host name.
-REFUSALS = ("CERTIFICATE_VERIFY_FAILED", "doesn't match")
+REFUSALS = (
+    "CERTIFICATE_VERIFY_FAILED",
+    "certificate verify failed",
+    "doesn't match",
+    "does not match host name",  # libpq
+    "SSL certificate",  # libcurl
+    "no alternative certificate subject name",  # libcurl
+    "DNSMismatch",  # service_identity
+)
 
 
 def refusal(error: BaseException | None) -> bool:
@@ -160,9 +591,7 @@ def judge(client: str, url: str, trust: str) -> str:
     try:
         globals()[client](url, trust)
     except Exception as error:
-        if not refusal(error):
-            raise
-        return "refused"
+        return "refused" if refusal(error) else f"{type(error).__name__}: {error}"
     return "accepted"
 
 

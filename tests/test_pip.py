@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 import sys
+import zipapp
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -47,11 +48,17 @@ def indexes(authorities: Authorities) -> Iterator[dict[str, str]]:
         server.close()
 
 
-def download(index: str, folder: Path, *options: str, **variables: str | Path) -> str:
+def download(
+    index: str,
+    folder: Path,
+    *options: str,
+    pip: tuple[str | Path, ...] = ("-m", "pip"),
+    **variables: str | Path,
+) -> str:
     """Let pip fetch the package: ``accepted``, or ``refused`` for its certificate."""
     env = environment(PIP_CONFIG_FILE=os.devnull, HOME=folder, **variables)
     command = ["download", "example", "--no-deps", "--no-cache-dir", "--retries=0", "--disable-pip-version-check"]
-    result = run("-m", "pip", *command, "--index-url", index, "--dest", folder, *options, env=env)
+    result = run(*pip, *command, "--index-url", index, "--dest", folder, *options, env=env)
     if result.returncode == 0:
         file = folder / "example-1.0-py3-none-any.whl"
         assert file.read_bytes() == WHEEL
@@ -69,6 +76,17 @@ def other_pip(authorities: Authorities, tmp_path_factory: pytest.TempPathFactory
     shutil.copytree(Path(pip.__file__).parent, folder / "pip", ignore=shutil.ignore_patterns("__pycache__"))
     write_bundle(folder / "pip" / "_vendor" / "certifi" / "cacert.pem", [authorities.bundled])
     return folder
+
+
+def test_pip_as_a_zipapp(indexes: dict[str, str], store: Path, other_pip: Path, tmp_path: Path) -> None:
+    """Its certifi copies the bundle to a temporary file."""
+    (other_pip / "__main__.py").write_text("import runpy\nrunpy.run_module('pip', run_name='__main__')\n")
+    zipapp.create_archive(other_pip, tmp_path / "pip.pyz")
+    pip = (tmp_path / "pip.pyz",)
+    assert download(indexes["system"], tmp_path, *BUNDLE_ONLY, pip=pip, SSL_CERT_DIR=store) == "accepted"
+    assert download(indexes["bundled"], tmp_path, *BUNDLE_ONLY, pip=pip, SSL_CERT_DIR=store) == "refused"
+    off = {"SSL_CERT_DIR": store, "TRUSTSTORE_INJECT": "0"}
+    assert download(indexes["bundled"], tmp_path, *BUNDLE_ONLY, pip=pip, **off) == "accepted"
 
 
 @pytest.mark.parametrize("options", [[], BUNDLE_ONLY] if BUNDLE_ONLY else [[]])

@@ -3,7 +3,7 @@
 import sys
 from _thread import get_ident
 
-from . import _record
+from . import _record, patches
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from ._startup import PatchFinder
-    from .patches import Patch
+    from .patches import Patch, Submodule
 
 # The questions that are being asked of the other finders, with the thread that asks.
 _asking: "set[tuple[int, str]]" = set()
@@ -39,7 +39,7 @@ def find_spec(
             spec = other.find_spec(name, path, target)
             if spec is not None:
                 if hasattr(spec.loader, "exec_module"):
-                    spec.loader = PatchLoader(spec.loader)  # type: ignore[arg-type, assignment]
+                    spec.loader = PatchLoader(spec.loader, finder)  # type: ignore[arg-type, assignment]
                 else:
                     _record.skipped(name, f"its loader has no exec_module: {spec.loader!r}")
                 return spec
@@ -55,8 +55,9 @@ class PatchLoader:
     many modules (zipimporter), and would be changed for all of them.
     """
 
-    def __init__(self, loader: "Loader") -> None:
+    def __init__(self, loader: "Loader", finder: "PatchFinder") -> None:
         self._loader = loader
+        self._finder = finder
 
     def __getattr__(self, name: str) -> object:
         # Who only looks a spec up (runpy, pkgutil, importlib.resources) asks its loader for get_code, get_data, ...
@@ -74,15 +75,18 @@ class PatchLoader:
         if getattr(module, "__loader__", None) is self:
             module.__loader__ = self._loader
         self._loader.exec_module(module)
-        _patch(module.__name__, module)
+        _patch(module.__name__, module, self._finder)
 
 
-def patch_imported(names: "Iterable[str]") -> None:
+def patch_imported(finder: "PatchFinder", names: "Iterable[str]") -> None:
     """Patch those of the modules that are imported already."""
-    for name in names:
+    # ssl first: the others build contexts anew, with what is patched there.
+    for name in sorted(names, key=lambda name: (name != "ssl", name)):
         if sys.modules.get(name) is not None:
+            patches.late.add(name)
             # An import, not a look-up: it waits for a thread that is in the middle of importing the module.
-            _patch(name, __import__(name))
+            __import__(name)
+            _patch(name, sys.modules[name], finder)
 
 
 def unpatch_all() -> None:
@@ -93,7 +97,7 @@ def unpatch_all() -> None:
         _record.forget(name)
 
 
-def _patch(name: str, module: "ModuleType") -> None:
+def _patch(name: str, module: "ModuleType", finder: "PatchFinder") -> None:
     """Patch `module`.  Where that fails the module is left as it was and the reason is recorded; the import goes on."""
     try:
         patch_file = _patch_file(name)
@@ -112,9 +116,15 @@ def _patch(name: str, module: "ModuleType") -> None:
         _patched.append((name, module))
     sys.audit("truststore_inject.patch", name)
     _record.applied(name)
+    submodules = patches.submodules.keys() - finder.targets
+    if submodules:
+        finder.targets |= submodules
+        patch_imported(finder, submodules)
 
 
-def _patch_file(name: str) -> "Patch":
+def _patch_file(name: str) -> "Patch | Submodule":
+    if name in patches.submodules:
+        return patches.submodules[name]
     module = "truststore_inject.patches._" + name
     __import__(module)
     return sys.modules[module]

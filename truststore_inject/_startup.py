@@ -48,7 +48,7 @@ def inject() -> None:
     if any(name in sys.modules for name in finder.targets):
         from . import _hook
 
-        _hook.patch_imported(finder.targets)
+        _hook.patch_imported(finder, finder.targets)
 
 
 def extract() -> None:

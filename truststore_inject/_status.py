@@ -50,6 +50,9 @@ def status() -> Status:
         active, reason = True, "armed in this interpreter"
     else:
         active, reason = False, "nothing armed it: no .pth file was run (python -S?), or extract() was called"
+    replaced = getattr(sys.modules.get("ssl"), "SSLContext", None)
+    if replaced is not None and replaced.__module__ != "ssl":
+        _record.note(f"ssl.SSLContext was replaced by that of {replaced.__module__}, not by this package")
     waiting = dict.fromkeys(sorted(_startup.patch_targets()), ("waiting", ""))
     patches = {name: Patch(*state) for name, state in {**waiting, **_record.patches}.items()}
     return Status(__version__, active, reason, store, patches, tuple(_record.notes))

@@ -2,10 +2,16 @@
 
 The finder takes the file names from this folder, so a new library is one new file.  Importing a patch file changes
 nothing.  Each has the two functions of `Patch`.
+
+A submodule that is imported later than its package (``urllib3.contrib.pyopenssl``) is put into `submodules` by
+``patch`` of the package's file: the finder knows the names of the files only, so that start-up need not read them.
+Contexts that a library built before the injection are renewed by `contexts`, and what needs wrapt goes through
+`wrapping`: two files without the underscore that makes a file a patch.
 """
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
     from typing import Protocol
 
@@ -20,3 +26,18 @@ if TYPE_CHECKING:
 
         def unpatch(self, module: ModuleType) -> None:
             """Put back exactly what `patch` replaced, also when it replaced only a part of it."""
+
+
+# The modules that were imported before the injection: the contexts that they keep were built without it.
+late: "set[str]" = set()
+
+
+class Submodule:
+    """What a patch file is, for one submodule of its library."""
+
+    def __init__(self, patch: "Callable[[ModuleType], None]", unpatch: "Callable[[ModuleType], None]") -> None:
+        self.patch = patch
+        self.unpatch = unpatch
+
+
+submodules: "dict[str, Submodule]" = {}

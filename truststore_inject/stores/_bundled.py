@@ -23,7 +23,11 @@ _BUNDLES = (
     ("requests", "cacert.pem"),  # before 2.16
     ("stripe", os.path.join("data", "ca-certificates.crt")),
     ("twilio", os.path.join("conf", "cacert.pem")),  # before 6.0
+    ("truststore_inject", os.path.join("stores", "system.pem")),  # PLACEHOLDER
 )
+
+# Stands for the system store where a library wants to see a file.  It is empty: who reads it otherwise trusts nobody.
+PLACEHOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "system.pem")
 
 
 def without_defaults(

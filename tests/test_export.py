@@ -1,0 +1,72 @@
+"""The store as a PEM file, for libraries that do not use ssl."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from harness import Authorities, environment, run_code, write_bundle
+
+EXPORT = """
+import json, os, sys
+from truststore_inject.stores import _export
+path = _export.pem_file()
+{rest}
+print(json.dumps([path, path and oct(os.stat(path).st_mode & 0o777), _export.pem_file() == path, text]))
+"""
+
+
+def exported(env: dict[str, str], rest: str = "text = path and open(path).read()") -> list[object]:
+    return list(run_code(EXPORT.format(rest=rest), env=env))
+
+
+def test_a_directory_becomes_a_private_file_that_is_removed(
+    store: Path, authorities: Authorities, tmp_path: Path
+) -> None:
+    path, mode, again, text = exported(environment(SSL_CERT_DIR=store, TMPDIR=tmp_path))
+    assert (mode, again, Path(str(path)).parent) == ("0o600", True, tmp_path)
+    assert "".join(str(text).split()) == "".join(authorities.system.cert_pem.bytes().decode().split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_machines_bundle_is_used_as_it_is(
+    authorities: Authorities, tmp_path: Path, ca_file: Callable[[str], Path]
+) -> None:
+    bundle = write_bundle(tmp_path / "bundle.pem", [authorities.system])
+    env = environment(SSL_CERT_FILE=bundle, SSL_CERT_DIR="/nonexistent")
+    assert exported(env)[0] == str(bundle)
+    env["TRUSTSTORE_INJECT_EXTRA_CA_CERTS"] = str(ca_file("private"))
+    path, _, _, text = exported(env)
+    assert path != str(bundle)
+    assert str(text).count("BEGIN CERTIFICATE") == 2
+
+
+def test_no_store_no_file(tmp_path: Path) -> None:
+    env = environment(SSL_CERT_DIR="/nonexistent", TMPDIR=tmp_path)
+    assert (
+        run_code("from truststore_inject.stores import _export; print(int(_export.pem_file() is None))", env=env) == 1
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
+def test_a_forked_child_leaves_the_file_to_its_parent(store: Path) -> None:
+    rest = "child = os.fork()\nif not child: sys.exit(0)\nos.waitpid(child, 0)\ntext = os.path.exists(path)"
+    assert exported(environment(SSL_CERT_DIR=store), rest)[3] is True
+
+
+def test_nothing_is_written_before_it_is_needed_nor_into_the_environment(store: Path, tmp_path: Path) -> None:
+    pytest.importorskip("OpenSSL")
+    code = """
+import json, os, tempfile
+before = dict(os.environ)
+import OpenSSL.SSL
+context = OpenSSL.SSL.Context(OpenSSL.SSL.TLS_CLIENT_METHOD)
+early = os.listdir(tempfile.gettempdir())
+context.set_default_verify_paths()
+print(json.dumps([early, len(os.listdir(tempfile.gettempdir())), before == dict(os.environ)]))
+"""
+    assert run_code(code, env=environment(SSL_CERT_DIR=store, TMPDIR=tmp_path)) == [[], 1, True]
+    assert os.listdir(tmp_path) == []

@@ -1,0 +1,99 @@
+"""Every client library of docs/libraries.md; those that are not installed are skipped."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from harness import Authorities, Server, environment, shadow_certifi, verdicts
+from matrix import ADDS_TO_DEFAULT, ALWAYS_VERIFY, CLIENTS, COLUMNS, IGNORES_HOST, Matrix, installed
+
+
+@pytest.fixture(scope="module")
+def matrix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Matrix]:
+    matrix = Matrix(tmp_path_factory.mktemp("matrix"))
+    yield matrix
+    matrix.close()
+
+
+# What is pinned is as stock has it: with the package and without.
+PINNED = ("pinned: CA in the store", "opted out, pinned: CA in the store")
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_each_column(client: str, matrix: Matrix) -> None:
+    if not installed(client):
+        pytest.skip(f"{CLIENTS[client]} is not installed")
+    found = matrix.row(client)
+    expected = {
+        **dict.fromkeys(COLUMNS, "refused"),
+        "CA in the store": "accepted",
+        "wrong host": "accepted" if client in IGNORES_HOST else "refused",
+        "pinned: its CA": "accepted",
+        **dict.fromkeys(PINNED, "accepted" if client in ADDS_TO_DEFAULT else "refused"),
+        "no verification": "-" if client in ALWAYS_VERIFY else "accepted",
+        # The library's own business: certifi, or what OpenSSL was told.
+        "opted out: CA in the store": found["opted out: CA in the store"],
+    }
+    assert found == expected
+
+
+def ask(client: str, servers: dict[str, Server], env: dict[str, str]) -> dict[str, str]:
+    urls = {case: servers[case].url for case in ("system", "private")}
+    return verdicts(client, urls, env=env, servers=servers)
+
+
+@pytest.mark.parametrize(
+    ("client", "variable"),
+    [
+        ("grpc", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"),
+        ("psycopg", "PGSSLROOTCERT"),
+        ("curl_cffi", "CURL_CA_BUNDLE"),
+        ("requests_get", "REQUESTS_CA_BUNDLE"),
+    ],
+)
+def test_the_librarys_own_variable_wins(
+    client: str, variable: str, servers: dict[str, Server], store: Path, ca_file: Callable[[str], Path]
+) -> None:
+    if not installed(client):
+        pytest.skip(f"{CLIENTS[client]} is not installed")
+    env = environment(SSL_CERT_DIR=store, **{variable: ca_file("private")})
+    assert ask(client, servers, env) == {"system": "refused", "private": "accepted"}
+
+
+def test_psycopg_takes_system_from_its_variable(servers: dict[str, Server], store: Path) -> None:
+    if not installed("psycopg"):
+        pytest.skip("psycopg-binary is not installed")
+    env = environment(SSL_CERT_DIR=store, PGSSLROOTCERT="system")
+    assert ask("psycopg", servers, env) == {"system": "accepted", "private": "refused"}
+
+
+@pytest.mark.parametrize("client", ["grpc", "psycopg", "pycurl", "curl_cffi", "pyopenssl", "urllib3_pyopenssl"])
+def test_the_file_that_is_exported_decides(
+    client: str, servers: dict[str, Server], store: Path, ca_file: Callable[[str], Path]
+) -> None:
+    """Some TLS stacks read ``SSL_CERT_DIR`` by themselves: the extra CA is only in what we give to them."""
+    if not installed(client):
+        pytest.skip(f"{CLIENTS[client]} is not installed")
+    env = environment(SSL_CERT_DIR=store, TRUSTSTORE_INJECT_EXTRA_CA_CERTS=ca_file("private"))
+    assert ask(client, servers, env) == {"system": "accepted", "private": "accepted"}
+    env["TRUSTSTORE_INJECT"] = "0"
+    assert ask(client, servers, env)["private"] == "refused"
+
+
+@pytest.mark.parametrize("client", ["requests_get", "urllib3_certifi", "urllib_cadata", "httpx_sync"])
+def test_certifi_in_a_zip_file(
+    client: str, servers: dict[str, Server], authorities: Authorities, store: Path, tmp_path: Path
+) -> None:
+    if not installed(client):
+        pytest.skip(f"{CLIENTS[client]} is not installed")
+    with shadow_certifi(tmp_path / "folder", authorities.private) as folder:
+        archive = shutil.make_archive(str(tmp_path / "certifi"), "zip", folder)
+    env = environment(SSL_CERT_DIR=store, PYTHONPATH=archive)
+    env.pop("SSL_CERT_FILE")  # httpx fails if it does not exist
+    assert ask(client, servers, env) == {"system": "accepted", "private": "refused"}
+    if client != "httpx_sync":  # it prefers SSL_CERT_DIR to certifi
+        env["TRUSTSTORE_INJECT"] = "0"
+        assert ask(client, servers, env) == {"system": "refused", "private": "accepted"}

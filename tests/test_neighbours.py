@@ -1,0 +1,137 @@
+"""Others that change TLS in the same process, before and after."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from harness import HERE, environment, run, run_code
+
+# What the program begins with, and the module that it needs.
+PRELUDES = {
+    "gevent before": ("gevent", "from gevent import monkey; monkey.patch_all()"),
+    "gevent after": ("gevent", "import ssl; from gevent import monkey; monkey.patch_all()"),
+    "eventlet before": ("eventlet", "import eventlet; eventlet.monkey_patch()"),
+    "eventlet after": ("eventlet", "import ssl, urllib.request; import eventlet; eventlet.monkey_patch()"),
+    "truststore before": ("truststore", "import truststore; truststore.inject_into_ssl()"),
+    "truststore after": ("truststore", "import requests, truststore; truststore.inject_into_ssl()"),
+    "truststore, extracted": (
+        "truststore",
+        "import requests, truststore; truststore.inject_into_ssl(); truststore.extract_from_ssl()",
+    ),
+    "uvloop": ("uvloop", "import asyncio, uvloop; asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())"),
+    "disable_warnings": ("urllib3", "import urllib3; urllib3.disable_warnings()"),
+    "an APM agent": (
+        "wrapt",
+        "import ssl, wrapt\n"
+        "for name in ('load_default_certs', 'load_verify_locations', 'wrap_socket'):\n"
+        "    wrapt.wrap_function_wrapper('ssl', 'SSLContext.' + name, lambda f, i, a, k: f(*a, **k))",
+    ),
+    "extract and inject": ("ssl", "import ssl, truststore_inject as t; t.extract(); t.inject()"),
+}
+CASES = ("system", "private", "unknown", "wrong_host", "expired")
+JUDGE = """
+import json, sys
+sys.path.insert(0, {here!r})
+import clients
+client, urls, trust = {client!r}, {urls!r}, {trust!r}
+print(json.dumps([case for case in urls if clients.judge(client, urls[case], trust) == "accepted"]))
+"""
+
+
+def accepted(prelude: str, client: str, urls: dict[str, str], env: dict[str, str], trust: str = "default") -> list[str]:
+    judged = JUDGE.format(here=str(HERE), client=client, urls={case: urls[case] for case in CASES}, trust=trust)
+    result = run("-W", "ignore", "-c", prelude + "\n" + judged, env=env)
+    assert result.returncode == 0, result.stderr
+    assert "truststore-inject" not in result.stderr
+    said: list[str] = json.loads(result.stdout)
+    return said
+
+
+@pytest.mark.parametrize("client", ["urllib_request", "requests_get", "aiohttp"])
+@pytest.mark.parametrize("neighbour", PRELUDES)
+def test_together(
+    neighbour: str, client: str, urls: dict[str, str], store: Path, ca_file: Callable[[str], Path]
+) -> None:
+    module, prelude = PRELUDES[neighbour]
+    pytest.importorskip(module)
+    if client == "aiohttp" and module in ("gevent", "eventlet"):
+        pytest.skip("no asyncio event loop runs on a patched selector")
+    if client != "aiohttp" and module == "uvloop":
+        pytest.skip("no event loop")
+    # eventlet's own resolver imports dnspython, which imports trio, which fails on eventlet's sockets.
+    env = environment(SSL_CERT_DIR=store, EVENTLET_NO_GREENDNS="yes")
+    assert accepted(prelude, client, urls, env) == ["system"]
+    if neighbour not in (
+        "truststore before",
+        "truststore after",
+    ):  # its contexts add the system's roots to what is pinned
+        assert accepted(prelude, client, urls, env, str(ca_file("private"))) == ["private"]
+
+
+def test_who_verifies_nothing_goes_on_so(urls: dict[str, str], store: Path) -> None:
+    prelude = "import ssl; ssl._create_default_https_context = ssl._create_unverified_context"
+    assert accepted(prelude, "urllib_request", urls, environment(SSL_CERT_DIR=store)) == list(CASES)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_multiprocessing(method: str, urls: dict[str, str], store: Path, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(
+        f"""
+import json, multiprocessing, ssl, sys
+sys.path.insert(0, {str(HERE)!r})
+import clients
+
+def judge(item):
+    return clients.judge("requests_get", item[1], "default")
+
+if __name__ == "__main__":
+    urls = json.loads(sys.argv[1])
+    with multiprocessing.get_context({method!r}).Pool(1) as pool:
+        print(json.dumps(pool.map(judge, urls.items())))
+"""
+    )
+    given = {case: urls[case] for case in CASES}
+    result = run(program, json.dumps(given), env=environment(SSL_CERT_DIR=store))
+    assert (result.returncode, result.stderr) == (0, "")
+    assert json.loads(result.stdout) == ["accepted"] + ["refused"] * (len(CASES) - 1)
+
+
+def test_a_sub_interpreter(urls: dict[str, str], store: Path) -> None:
+    code = f"""
+import sys
+try:
+    import _interpreters as interpreters
+    create = lambda: interpreters.create("legacy")
+    execute = interpreters.exec
+except ImportError:
+    import _xxsubinterpreters as interpreters
+    create, execute = interpreters.create, interpreters.run_string
+inner = '''
+import ssl, sys
+sys.path.insert(0, {str(HERE)!r})
+import clients, truststore_inject
+assert truststore_inject.status().active
+urls = {urls!r}
+assert clients.judge("urllib_request", urls["system"], "default") == "accepted"
+assert clients.judge("urllib_request", urls["unknown"], "default") == "refused"
+print("done", flush=True)
+'''
+error = execute(create(), inner)
+assert error is None, error
+"""
+    result = run("-W", "ignore", "-c", code, env=environment(SSL_CERT_DIR=store))
+    assert (result.returncode, result.stdout.strip()) == (0, "done"), result.stderr
+
+
+@pytest.mark.parametrize(
+    ("before", "said"), [("import ssl", False), ("import truststore; truststore.inject_into_ssl()", True)]
+)
+def test_the_record_says_who_replaced_the_class(before: str, said: bool, store: Path) -> None:
+    pytest.importorskip("truststore")
+    code = f"{before}\nimport json, truststore_inject\nprint(json.dumps(truststore_inject.status().as_dict()['notes']))"
+    notes = run_code(code, env=environment(SSL_CERT_DIR=store))
+    assert any("replaced by that of truststore" in note for note in notes) == said

@@ -1,0 +1,36 @@
+"""curl_cffi gives certifi's bundle to its libcurl, where no variable and no OpenSSL default names another.
+
+What names one (``CURL_CA_BUNDLE``, ``verify=``) is the user's own and goes another way.
+"""
+
+from . import wrapping
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+    from typing import Any
+
+
+def patch(module: "ModuleType") -> str | None:
+    """Wrap the method that gives a handle its bundle, if nobody gave it one."""
+    curl = module.curl.Curl
+    if not hasattr(curl, "_ensure_cacert"):  # before 0.5.10
+        return "this version has no Curl._ensure_cacert"
+    wrapping.wrap(curl, "_ensure_cacert", _ensure_cacert)
+    return None
+
+
+def unpatch(module: "ModuleType") -> None:
+    """Put the method back."""
+    wrapping.unwrap(module.curl.Curl)
+
+
+def _ensure_cacert(
+    wrapped: "Callable[..., None]", instance: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]"
+) -> None:
+    from ..stores import _bundled, _export
+
+    if _bundled.library(instance._cacert) is not None:
+        instance._cacert = _export.pem_file() or instance._cacert
+    wrapped(*args, **kwargs)

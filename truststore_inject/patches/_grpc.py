@@ -1,0 +1,49 @@
+"""gRPC's C core asks for the roots once, and grpcio answers with the ``roots.pem`` that it carries.
+
+A file that the user names in ``GRPC_DEFAULT_SSL_ROOTS_FILE_PATH`` is read by the core itself, before it asks.
+https://grpc.github.io/grpc/cpp/grpc__security__constants_8h.html
+"""
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import ModuleType
+
+_PACKAGE = "grpc._cython"
+_TAIL = os.path.join("_credentials", "roots.pem")
+
+
+def patch(module: "ModuleType") -> str | None:
+    """Let the loader of ``grpc._cython``, an object of its own, give the system store as ``roots.pem``."""
+    loader = getattr(sys.modules[_PACKAGE], "__loader__", None)
+    stock = getattr(loader, "get_data", None)
+    if stock is None or "get_data" in vars(loader):
+        return None if stock is not None else f"the loader of {_PACKAGE} has no get_data: {loader!r}"
+
+    def get_data(path: str) -> bytes:
+        if os.path.normpath(path).endswith(os.sep + _TAIL):
+            from ..stores import _export
+
+            system = _export.pem_file()
+            if system is not None:
+                with open(system, "rb") as file:
+                    return file.read()
+        data: bytes = stock(path)
+        return data
+
+    loader.get_data = get_data  # type: ignore[union-attr]
+    _loaders[module] = loader, get_data
+    return None
+
+
+def unpatch(module: "ModuleType") -> None:
+    """Give the loader its own ``get_data`` back.  What the core has read it keeps, for as long as the process lives."""
+    loader, ours = _loaders.pop(module, (None, None))
+    if loader is not None and vars(loader).get("get_data") is ours:
+        del loader.get_data  # type: ignore[attr-defined]
+
+
+# The loader of each patched module, and its replacement.
+_loaders: "dict[ModuleType, tuple[object, object]]" = {}

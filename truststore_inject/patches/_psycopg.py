@@ -1,0 +1,49 @@
+"""psycopg's binary wheel brings an OpenSSL whose own places exist on no machine: ``sslrootcert=system`` fails there.
+
+https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-SSLROOTCERT
+"""
+
+import os
+
+from . import wrapping
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+    from typing import Any
+
+
+def patch(module: "ModuleType") -> str | None:
+    """Wrap the function that all connections, sync and async, are made with."""
+    if module.pq.__impl__ != "binary":
+        return "its libpq is not the binary wheel's"
+
+    def connect(
+        wrapped: "Callable[..., Any]", instance: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]"
+    ) -> "Any":
+        if args:
+            args = (_with_system_store(module.conninfo, args[0]), *args[1:])
+        return wrapped(*args, **kwargs)
+
+    wrapping.wrap(module.generators, "connect", connect)
+    return None
+
+
+def unpatch(module: "ModuleType") -> None:
+    """Put the function back."""
+    wrapping.unwrap(module.generators)
+
+
+def _with_system_store(module: "ModuleType", conninfo: str) -> str:
+    """`conninfo`, as libpq takes it, with a file in the place of ``system``; `module` is ``psycopg.conninfo``."""
+    given = module.conninfo_to_dict(conninfo)
+    root = given.get("sslrootcert", os.environ.get("PGSSLROOTCERT"))
+    mode = given.get("sslmode", os.environ.get("PGSSLMODE", "verify-full"))
+    # With "system" libpq verifies the host name too, and refuses to do less: that refusal stays its own.
+    if root != "system" or mode != "verify-full":
+        return conninfo
+    from ..stores import _export
+
+    path = _export.pem_file()
+    return conninfo if path is None else str(module.make_conninfo(conninfo, sslrootcert=path, sslmode=mode))

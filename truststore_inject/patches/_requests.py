@@ -1,0 +1,48 @@
+"""requests sends nothing if certifi's file is missing; 2.32.0 to 2.32.4 build one context when they are imported."""
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import ssl
+    from types import ModuleType
+
+# Of each patched module: its DEFAULT_CA_BUNDLE_PATH, and what stands in for it.
+_replaced: "dict[ModuleType, tuple[str, str]]" = {}
+
+
+def patch(module: "ModuleType") -> str | None:
+    """Let requests start where certifi's file is missing; renew the context, if it is older than the injection."""
+    from . import late
+
+    adapters = module.adapters
+    bundle = adapters.DEFAULT_CA_BUNDLE_PATH
+    if not os.path.exists(bundle):
+        from ..stores import _bundled
+
+        if _bundled.library(bundle) is not None:
+            _replaced[module] = bundle, _bundled.PLACEHOLDER
+            adapters.DEFAULT_CA_BUNDLE_PATH = _bundled.PLACEHOLDER
+    if "requests" not in late or getattr(adapters, "_preloaded_ssl_context", None) is None:
+        return None
+    from ..stores import _pem
+    from . import contexts
+
+    def make() -> "ssl.SSLContext":
+        context: ssl.SSLContext = adapters.create_urllib3_context()
+        context.load_verify_locations(bundle)
+        return context
+
+    known = _pem.certificates(bundle) if os.path.exists(bundle) else []
+    return contexts.renew([adapters], "_preloaded_ssl_context", make, known)
+
+
+def unpatch(module: "ModuleType") -> None:
+    """Put back the path and the context."""
+    adapters = module.adapters
+    bundle, placeholder = _replaced.pop(module, ("", ""))
+    if bundle and placeholder == adapters.DEFAULT_CA_BUNDLE_PATH:
+        adapters.DEFAULT_CA_BUNDLE_PATH = bundle
+    from . import contexts
+
+    contexts.put_back(adapters)

@@ -1,0 +1,70 @@
+"""The system store as a PEM file, for libraries with a TLS stack of their own, which want nothing else."""
+
+import atexit
+import binascii
+import contextlib
+import os
+
+from .. import _record, _settings
+from . import _pem, describe, listing
+
+# The path for each setting of the variables that decide, and the files that we wrote.
+_paths: "dict[tuple[str | None, ...], str]" = {}
+
+
+def pem_file() -> str | None:
+    """The path of a PEM file that holds the system store and what the settings add to it; None if there is no store.
+
+    The machine's own bundle where that holds all of it, else a private temporary file, written when this is first
+    called and removed when the process ends.  This process does not see a CA that is added to the store later.
+    Never raises an `Exception`.
+    """
+    variables = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"), _settings.extra_ca_certs()
+    path = _paths.get(variables)
+    if path is None or not os.path.exists(path):
+        try:
+            path = _find_or_write(variables[2])
+        except Exception as error:
+            _record.note(f"the system store was not exported: {type(error).__name__}: {error}")
+            return None
+        if path is not None:
+            _paths[variables] = path
+    return path
+
+
+def _find_or_write(extra: str | None) -> str | None:
+    anchors = [anchor for _, anchor in listing()]
+    if not anchors:
+        _record.note("no usable system store: the library's own default stays")
+        return None
+    bundle = describe()["bundle"]
+    if extra is not None:
+        try:
+            anchors = [*anchors, *_pem.certificates(extra)]
+        except OSError as error:
+            _record.note(f"TRUSTSTORE_INJECT_EXTRA_CA_CERTS={extra}: not loaded, {error}")
+    if isinstance(bundle, str):
+        plain = _pem.plain_certificates(bundle)
+        if plain is None or set(anchors) == set(plain):  # None: it says more of its anchors than can be written again
+            return bundle
+    return _write(anchors)
+
+
+def _write(anchors: "list[bytes]") -> str:
+    import tempfile  # costs 5 ms, and is needed where there is no bundle only
+
+    descriptor, path = tempfile.mkstemp(".pem", "truststore-inject-")  # 0600, O_EXCL
+    with open(descriptor, "wb") as file:
+        for anchor in dict.fromkeys(anchors):
+            base64 = binascii.b2a_base64(anchor, newline=False)
+            lines = [base64[start : start + 64] for start in range(0, len(base64), 64)]
+            file.write(b"\n".join([b"-----BEGIN CERTIFICATE-----", *lines, b"-----END CERTIFICATE-----", b""]))
+    atexit.register(_remove, path, os.getpid())
+    return path
+
+
+def _remove(path: str, process: int) -> None:
+    if os.getpid() != process:
+        return  # a forked child ends: its parent still needs the file
+    with contextlib.suppress(OSError):
+        os.unlink(path)
