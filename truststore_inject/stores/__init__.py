@@ -4,6 +4,13 @@
     Let `context` trust the system store.  False, with the context as it was, if there is none that can be used.
 ``describe() -> dict``
     The store, for people and for JSON.
+
+Where the operating system verifies there are two more, elsewhere they are None:
+
+``interpositions(cls, load_stock) -> dict``
+    What has to be replaced on the class `SSLContext` for that.
+``release(cls)``
+    It was put back: the contexts that relied on it get the anchors of stock.
 """
 
 import ssl
@@ -17,8 +24,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+interpositions: "Callable[..., dict[str, object]] | None" = None
+release: "Callable[[type[ssl.SSLContext]], None] | None" = None
+
 if sys.platform in ("win32", "darwin"):
     from . import _native as _platform
+
+    interpositions, release = _platform.interpositions, _platform.release
 else:
     from . import _openssl as _platform
 
