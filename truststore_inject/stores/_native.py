@@ -244,6 +244,8 @@ def _wrap(
                 _mode.__set__(context, ssl.CERT_NONE)
                 made = make()
             finally:
+                # Set again: who came between (a signal handler, a finalizer) has switched on and gone.
+                trust.suspended = mode, check_hostname
                 _resume(context, trust)
             return _Connection(made, context, trust, settings, sock)
     _record.note(f"a context is verified as stock does, not by {_SYSTEM}: {reason}")
