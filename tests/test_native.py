@@ -329,7 +329,7 @@ assert s.tls.session is None
 verdict = judge(s.pump, s.tls.do_handshake)
 print(json.dumps([verdict, s.tls.session is None, s.tls.version()]))
 """
-    verdict, no_session, version = child(code, sinks["unknown"].port, env=native(root))
+    verdict, no_session, _ = child(code, sinks["unknown"].port, env=native(root))
     assert (verdict, no_session) == ("refused", True)
 
 
