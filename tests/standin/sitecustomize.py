@@ -14,6 +14,7 @@ if os.environ.get("TRUSTSTORE_INJECT") != "0":
 
     def verify(settings, chain, server_hostname=None):
         import builtins
+
         from cryptography import x509
         from cryptography.x509 import verification
 

@@ -1,6 +1,6 @@
 """The built wheel on a Windows Python, under Wine: pip, start-up, and each client library against the ROOT store.
 
-``pytest tests/windows`` (the tox environment ``wine``); ``TRUSTSTORE_INJECT_WHEEL`` names the wheel.
+``tox -e wine``, or ``pytest tests/windows`` with a wheel in dist/.
 """
 
 from __future__ import annotations
@@ -43,10 +43,12 @@ ACCEPTED = ("system", "root_sent", "intermediate")
 
 @pytest.fixture(scope="session")
 def wheel() -> Path:
-    path = os.environ.get("TRUSTSTORE_INJECT_WHEEL", "")
-    wheels = sorted(Path(path or HERE.parent / "dist").glob("*.whl")) if not path.endswith(".whl") else [Path(path)]
-    assert wheels, "build the wheel first, or name it with TRUSTSTORE_INJECT_WHEEL"
-    return wheels[-1]
+    """What tox has built, else what lies in dist/."""
+    if "TOX_PACKAGE" in os.environ:
+        return Path(os.environ["TOX_PACKAGE"])
+    wheels = sorted((HERE.parent / "dist").glob("truststore_inject-*.whl"))
+    assert wheels, "build the wheel first: python -m build --wheel"
+    return wheels[0]
 
 
 @pytest.fixture(scope="session")
