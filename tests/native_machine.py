@@ -45,6 +45,7 @@ def check(folder: Path) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(file)
         urls[file.stem.partition("-")[2]] = Server(context).url
+    assert urls
     env = environment()
     del env["SSL_CERT_FILE"]  # httpx would insist on it
     system = {**REFUSED, "system": "accepted", "intermediate": "accepted"}
@@ -54,7 +55,7 @@ def check(folder: Path) -> None:
             result = run(HERE / "clients.py", client, trust, json.dumps(urls), env=env)
             assert result.returncode == 0, result.stderr
             found = json.loads(result.stdout)
-            assert urls and found == {case: expected[case] for case in urls}, (client, trust, found)
+            assert found == {case: expected[case] for case in urls}, (client, trust, found)
             print(client, "default trust" if trust == "default" else "pinned", "as expected")
 
 

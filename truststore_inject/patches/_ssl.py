@@ -43,6 +43,9 @@ def unpatch(module: "ModuleType") -> None:
     for cls in [cls for cls in _replaced if _replaced[cls][0] is module]:
         with _lock:
             _, replacements, own = _replaced.pop(cls)
+        stores = _stores() if len(replacements) > len(_METHODS) else None
+        if stores is not None:
+            stores.release(cls)  # first: while the methods are there, no thread meets a context that is in the making
         for name, function in replacements.items():
             if vars(cls).get(name) is not function:
                 continue  # a patch that was cut short, or somebody wrapped ours: theirs is not ours to remove
@@ -50,9 +53,6 @@ def unpatch(module: "ModuleType") -> None:
                 setattr(cls, name, own[name])
             else:
                 delattr(cls, name)
-        stores = _stores() if len(replacements) > len(_METHODS) else None
-        if stores is not None:
-            stores.release(cls)
 
 
 def _replace(cls: type, attributes: "dict[str, object]") -> None:

@@ -207,10 +207,13 @@ def release(cls: type[ssl.SSLContext]) -> None:
     """Nothing is interposed any more: the remembered contexts of `cls` get the anchors that stock gives."""
     for context, trust in list(_contexts.items()):
         if isinstance(context, cls):
+            try:
+                context.load_default_certs()
+            except OSError as error:  # ssl.SSLError is one
+                _record.note(f"a context is left without trust anchors: {type(error).__name__}: {error}")
             with _lock:
                 _resume(context, trust)
-                del _contexts[context]
-            context.load_default_certs()
+                _contexts.pop(context, None)
 
 
 def _wrap(
@@ -221,37 +224,39 @@ def _wrap(
     sock: object,
     load_stock: "Callable[[ssl.SSLContext], None]",
 ) -> object:
-    trust = _contexts.get(context)
-    if trust is None:
-        made = make()
+    while True:
         trust = _contexts.get(context)
         if trust is None:
-            return made
-        # It was remembered by another thread meanwhile, whose own object may have been in the making: once more.
-    with _lock:
-        _resume(context, trust)
-        mode, check_hostname = _mode.__get__(context), _check.__get__(context)
-        if server_side or mode == ssl.CERT_NONE:
-            return make()
-        reason = _beyond(context, trust)
-        if reason is None:
-            if check_hostname and not server_hostname:
-                raise ValueError("check_hostname requires server_hostname")
-            settings = _Settings(context, check_hostname, context.verify_flags)
-            trust.suspended = mode, check_hostname
-            try:
-                _check.__set__(context, False)
-                _mode.__set__(context, ssl.CERT_NONE)
-                made = make()
-            finally:
-                # Set again: who came between (a signal handler, a finalizer) has switched on and gone.
+            made = make()
+            if context not in _contexts:
+                return made
+            continue  # remembered by another thread meanwhile, whose own object may have been in the making
+        with _lock:
+            if _contexts.get(context) is not trust:
+                continue  # forgotten meanwhile: nobody but us would know that it is off
+            _resume(context, trust)
+            mode, check_hostname = _mode.__get__(context), _check.__get__(context)
+            if server_side or mode == ssl.CERT_NONE:
+                return make()
+            reason = _beyond(context, trust)
+            if reason is None:
+                if check_hostname and not server_hostname:
+                    raise ValueError("check_hostname requires server_hostname")
+                settings = _Settings(context, check_hostname, context.verify_flags)
                 trust.suspended = mode, check_hostname
-                _resume(context, trust)
-            return _Connection(made, context, trust, settings, sock)
-    _record.note(f"a context is verified as stock does, not by {_SYSTEM}: {reason}")
-    load_stock(context)
-    _contexts.pop(context, None)
-    return make()
+                try:
+                    _check.__set__(context, False)
+                    _mode.__set__(context, ssl.CERT_NONE)
+                    made = make()
+                finally:
+                    # Set again: who came between (a signal handler, a finalizer) has switched on and gone.
+                    trust.suspended = mode, check_hostname
+                    _resume(context, trust)
+                return _Connection(made, context, trust, settings, sock)
+        _record.note(f"a context is verified as stock does, not by {_SYSTEM}: {reason}")
+        load_stock(context)
+        with _lock:
+            _contexts.pop(context, None)
 
 
 def _resume(context: ssl.SSLContext, trust: _Trust) -> None:
