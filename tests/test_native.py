@@ -418,7 +418,9 @@ for target in lines:
     finally:
         sys.settrace(None)
         connection.close()
-    verdict = judge(lambda: wrapped(other, context).close())
+    tls = Bio(other, context)  # which asks nothing of the context before
+    verdict = judge(tls.pump, tls.tls.do_handshake)
+    tls.connection.close()
     assert (context.verify_mode, context.check_hostname, verdict) == (ssl.CERT_REQUIRED, True, "refused"), (target, verdict)
     assert judge(lambda: wrapped(port, context).close()) == "accepted", target
 print(json.dumps(len(struck)))
@@ -637,11 +639,13 @@ print(json.dumps([_native._verifier(), list(_native._record.notes)]))
 
 def test_what_the_system_cannot_be_told_is_verified_by_stock(sinks: dict[str, Sink], root: Path, store: Path) -> None:
     code = """
-ports, private = json.loads(sys.argv[1])
+ports, store = json.loads(sys.argv[1])
 import truststore_inject
 def verdicts(change):
+    os.environ.pop("SSL_CERT_DIR", None)
     context = ssl.create_default_context()
     change(context)
+    os.environ["SSL_CERT_DIR"] = store  # where stock looks, once it has to
     return {case: judge(lambda: wrapped(port, context).close()) for case, port in ports.items()}
 def revocation(context): context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
 def pinned(context):
@@ -650,7 +654,7 @@ def pinned(context):
 print(json.dumps([verdicts(revocation), verdicts(pinned), sitecustomize.asked, truststore_inject.status().notes]))
 """
     ports = {case: sink.port for case, sink in sinks.items()}
-    revocation, pinned, asked, notes = child(code, (ports, ""), env=native(root, SSL_CERT_DIR=store))
+    revocation, pinned, asked, notes = child(code, (ports, str(store)), env=native(root))
     assert revocation == dict.fromkeys(SYSTEM, "refused")
     assert pinned == {**SYSTEM, "private": "accepted"}
     assert asked == []
@@ -685,12 +689,13 @@ print(json.dumps(verdicts))
 def test_extract_leaves_the_contexts_with_what_stock_gives(sinks: dict[str, Sink], root: Path, store: Path) -> None:
     code = """
 import truststore_inject
-ports = json.loads(sys.argv[1])
+ports, store = json.loads(sys.argv[1])
 names = ("_wrap_socket", "_wrap_bio", "verify_mode", "check_hostname")
 context = ssl.create_default_context()
 assert all(name in vars(ssl.SSLContext) for name in names)
 connection = later(ports["unknown"], context=context)
 good = later(ports["system"], context=context)
+os.environ["SSL_CERT_DIR"] = store  # where stock looks, once it has to
 truststore_inject.extract()
 import inspect
 left = [name for name in names if name in vars(ssl.SSLContext)]
@@ -700,7 +705,7 @@ print(json.dumps([left, fresh, judge(connection.do_handshake), judge(good.do_han
     type(wrapped(ports["system"], context)._sslobj).__module__, len(_native._contexts)]))
 """
     ports = {case: sink.port for case, sink in sinks.items()}
-    found = child(code, ports, env=native(root, SSL_CERT_DIR=store))
+    found = child(code, (ports, str(store)), env=native(root))
     assert found == [["verify_mode"], SYSTEM, "refused", "accepted", "_ssl", 0]
 
 
@@ -854,9 +859,11 @@ ASYNC = {
     "start_tls": """
 import asyncio, ssl
 async def go():
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    await writer.start_tls(ssl.create_default_context(), server_hostname="localhost") if hasattr(writer, "start_tls") else \
-        await asyncio.get_running_loop().start_tls(writer.transport, asyncio.Protocol(), ssl.create_default_context(), server_hostname="localhost")
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    start_tls = asyncio.get_running_loop().start_tls
+    context = ssl.create_default_context()
+    transport = await start_tls(writer.transport, asyncio.Protocol(), context, server_hostname="localhost")
+    transport.abort()
 def client(): asyncio.run(go())
 """,
     "trio": """

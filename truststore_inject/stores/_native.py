@@ -65,12 +65,12 @@ def load(context: ssl.SSLContext, load_verify_locations: "Callable[..., None]") 
     if _verifier() is None:
         return False
     bundle, directory = _environment()
-    for given in ({"cafile": bundle}, {"capath": directory}):
+    for variable, given in (("SSL_CERT_FILE", {"cafile": bundle}), ("SSL_CERT_DIR", {"capath": directory})):
         try:
             if any(given.values()):
                 load_verify_locations(context, **given)
         except OSError as error:  # stock passes over it in silence; ssl.SSLError is an OSError
-            _record.note(f"not loaded, {error}: {given}")
+            _record.note(f"{variable}: not loaded, {error}")
     _contexts.setdefault(context, _Trust())
     return True
 
@@ -80,13 +80,19 @@ def describe() -> dict[str, object]:
     if _verifier() is None:
         return {"source": None, "directories": [], "bundle": None, "anchors": 0}
     bundle, directory = _environment()
-    enum_certificates = getattr(ssl, "enum_certificates", None)  # on Windows
     return {
         "source": f"{_SYSTEM}, which verifies by itself, through truststore",
         "directories": directory.split(os.pathsep) if directory else [],
         "bundle": bundle,
-        "anchors": None if enum_certificates is None else len(enum_certificates("ROOT")),
+        "anchors": _count(),
     }
+
+
+def _count() -> int | None:
+    try:
+        return len(getattr(ssl, "enum_certificates")("ROOT"))  # noqa: B009 - only Windows has it
+    except (AttributeError, OSError):
+        return None
 
 
 def _environment() -> tuple[str | None, str | None]:
