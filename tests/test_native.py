@@ -468,6 +468,7 @@ import warnings
 warnings.simplefilter("ignore")
 good, bad = json.loads(sys.argv[1])
 context, stop = ssl.create_default_context(), threading.Event()
+judge(lambda: wrapped(bad, context))  # imports what a connection needs: a fork may find an import lock held
 def make():
     while not stop.is_set():
         context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost")
