@@ -60,6 +60,8 @@ def status() -> Status:
 
 def _sentence(store: dict[str, Any]) -> str:
     places = [*store["directories"], *([store["bundle"]] if store["bundle"] else [])]
-    if not places:
+    if store["source"] is None:
         return "none that can be used; each library keeps its own default"
-    return f"{store['anchors']} trust anchors in {' and '.join(places)}, from {store['source']}"
+    count = "the" if store["anchors"] is None else store["anchors"]
+    where = f" in {' and '.join(places)}" if places else ""
+    return f"{count} trust anchors{where}, from {store['source']}"

@@ -5,9 +5,13 @@ recurses in the property setters (https://github.com/sethmlarson/truststore/issu
 never meant for the system store.
 
 And the two ``do_handshake``, which the standard library and asyncio pass: a refusal says there what to do about it.
+
+Where the operating system verifies (Windows, macOS), the store has more to replace on the same class; that is done when
+the first context gets default trust.
 """
 
 import sys
+from _thread import allocate_lock
 from functools import wraps
 
 from .. import _record
@@ -23,7 +27,8 @@ _METHODS = ("load_default_certs", "set_default_verify_paths", "load_verify_locat
 
 # For each class that was patched: its module, the replacements, and what the class had of its own under their names.
 # More than one class: importlib.reload(ssl) makes a new one, and gevent and eventlet import a second ssl module.
-_replaced: "dict[type, tuple[ModuleType, dict[str, Callable[..., None]], dict[str, object]]]" = {}
+_replaced: "dict[type, tuple[ModuleType, dict[str, object], dict[str, object]]]" = {}
+_lock = allocate_lock()
 
 
 def patch(module: "ModuleType") -> None:
@@ -33,16 +38,18 @@ def patch(module: "ModuleType") -> None:
     if cls in _replaced:
         return
     for holder, replacements in {cls: _replacements(module, cls), **_handshakes(module)}.items():
-        own = {name: vars(holder)[name] for name in replacements if name in vars(holder)}
-        _replaced[holder] = module, replacements, own
-        for name, function in replacements.items():
-            setattr(holder, name, function)
+        _replaced[holder] = module, {}, {}
+        _replace(holder, replacements)
 
 
 def unpatch(module: "ModuleType") -> None:
     """Put the methods back.  Two of them are inherited from C: there the attribute is deleted."""
     for cls in [cls for cls in _replaced if _replaced[cls][0] is module]:
-        _, replacements, own = _replaced.pop(cls)
+        with _lock:
+            _, replacements, own = _replaced.pop(cls)
+        stores = _stores() if len(replacements) > len(_METHODS) else None
+        if stores is not None:
+            stores.release(cls)  # first: while the methods are there, no thread meets a context that is in the making
         for name, function in replacements.items():
             if vars(cls).get(name) is not function:
                 continue  # a patch that was cut short, or somebody wrapped ours: theirs is not ours to remove
@@ -52,7 +59,26 @@ def unpatch(module: "ModuleType") -> None:
                 delattr(cls, name)
 
 
-def _replacements(module: "ModuleType", cls: type) -> "dict[str, Callable[..., None]]":
+def _replace(cls: type, attributes: "dict[str, object]") -> None:
+    _, replacements, own = _replaced[cls]
+    for name, attribute in attributes.items():
+        if name in vars(cls):
+            own[name] = vars(cls)[name]
+        replacements[name] = attribute
+        setattr(cls, name, attribute)
+
+
+def _interpose(cls: type, interpositions: "Callable[[], dict[str, object]]") -> bool:
+    """Replace what the store has to, once.  False if the patch was taken back meanwhile."""
+    with _lock:  # two threads would wrap each other's
+        if cls not in _replaced:
+            return False
+        if len(_replaced[cls][1]) == len(_METHODS):
+            _replace(cls, interpositions())
+        return True
+
+
+def _replacements(module: "ModuleType", cls: type) -> "dict[str, object]":
     server_auth = module.Purpose.SERVER_AUTH
     stock_default_certs, stock_verify_paths, stock_verify_locations = (getattr(cls, name) for name in _METHODS)
     # The contexts that are inside the stock load_default_certs, which calls set_default_verify_paths.
@@ -63,17 +89,23 @@ def _replacements(module: "ModuleType", cls: type) -> "dict[str, Callable[..., N
         if context.protocol == module.PROTOCOL_TLS_SERVER:
             return False
         stores = _stores()
-        return stores is not None and stores.load(context, stock_verify_locations)
+        if stores is None:
+            return False
+        if stores.interpositions is not None and not _interpose(cls, lambda: stores.interpositions(cls, load_stock)):
+            return False
+        return bool(stores.load(context, stock_verify_locations))
+
+    def load_stock(context: "ssl.SSLContext", purpose: "ssl.Purpose" = server_auth) -> None:
+        stock_only.add(id(context))
+        try:
+            stock_default_certs(context, purpose)
+        finally:
+            stock_only.discard(id(context))
 
     @wraps(stock_default_certs)
     def load_default_certs(self: "ssl.SSLContext", purpose: "ssl.Purpose" = server_auth) -> None:
-        if purpose is server_auth and load_system_store(self):
-            return
-        stock_only.add(id(self))
-        try:
-            stock_default_certs(self, purpose)
-        finally:
-            stock_only.discard(id(self))
+        if purpose is not server_auth or not load_system_store(self):
+            load_stock(self, purpose)
 
     @wraps(stock_verify_paths)
     def set_default_verify_paths(self: "ssl.SSLContext") -> None:
@@ -100,7 +132,7 @@ def _replacements(module: "ModuleType", cls: type) -> "dict[str, Callable[..., N
     }
 
 
-def _handshakes(module: "ModuleType") -> "dict[type, dict[str, Callable[..., None]]]":
+def _handshakes(module: "ModuleType") -> "dict[type, dict[str, object]]":
     """``do_handshake`` of the two classes, with a note on a refusal; nothing before Python 3.11, which has no notes.
 
     A class without one (a second ssl module may lack it) is left alone: the note is a help, not a need.

@@ -6,6 +6,13 @@
     The store, for people and for JSON.
 ``listing() -> Iterator[tuple[str, bytes]]``
     Each anchor in the store, for people who ask: the place where it lies, and DER.
+
+Where the operating system verifies there are two more, elsewhere they are None:
+
+``interpositions(cls, load_stock) -> dict``
+    What has to be replaced on the class `SSLContext` for that.
+``release(cls)``
+    It was put back: the contexts that relied on it get the anchors of stock.
 """
 
 import ssl
@@ -20,9 +27,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+interpositions: "Callable[..., dict[str, object]] | None" = None
+release: "Callable[[type[ssl.SSLContext]], None] | None" = None
+
 if sys.platform in ("win32", "darwin"):
     from . import _native as _platform
     from . import _os_anchors as _lister
+
+    interpositions, release = _platform.interpositions, _platform.release
 else:
     from . import _openssl as _lister
     from . import _openssl as _platform
