@@ -90,7 +90,7 @@ class Server:
                     while tls.recv(65536):
                         pass
                 elif request := tls.recv(65536).split():
-                    path = request[1].decode() if len(request) > 1 else ""
+                    path = request[1].decode("latin-1") if len(request) > 1 else ""  # not everybody speaks HTTP
                     body = self._pages.get(path, b"ok")
                     head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n"
                     kind = "Content-Type: text/html\r\n\r\n" if body.startswith(b"<") else "\r\n"
