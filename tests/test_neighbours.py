@@ -124,7 +124,8 @@ error = execute(create(), inner)
 assert error is None, error
 """
     result = run("-W", "ignore", "-c", code, env=environment(SSL_CERT_DIR=store))
-    assert (result.returncode, result.stdout.strip()) == (0, "done"), result.stderr
+    # Not the exit status: CPython 3.12.1 aborts when such a process ends, without this package too.
+    assert result.stdout.strip() == "done", result.stderr
 
 
 @pytest.mark.parametrize(
