@@ -353,3 +353,27 @@ assert "load_verify_locations" not in vars(first.SSLContext)
 """
     assert patched(code)
     assert not patched(code + "_ssl.unpatch(ssl); _ssl.unpatch(ssl)")
+
+
+def test_inject_while_an_import_fails_in_another_thread(tmp_path: Path) -> None:
+    """The error is for who imports; the other libraries are patched."""
+    (tmp_path / "requests.py").write_text(
+        "import builtins\nbuiltins.half.set()\nbuiltins.go.wait(30)\nraise ImportError\n"
+    )
+    code = """
+import builtins, contextlib, ssl, threading, truststore_inject
+truststore_inject.extract()
+builtins.half, builtins.go = threading.Event(), threading.Event()
+def load():
+    with contextlib.suppress(ImportError):
+        import requests
+loader = threading.Thread(target=load)
+loader.start()
+half.wait(30)
+threading.Timer(0.2, go.set).start()
+truststore_inject.inject()
+loader.join()
+from truststore_inject import _record
+assert "requests" not in _record.patches and "requests" not in sys.modules
+"""
+    assert patched(code, PYTHONPATH=str(tmp_path))

@@ -84,9 +84,14 @@ def patch_imported(finder: "PatchFinder", names: "Iterable[str]") -> None:
     for name in sorted(names, key=lambda name: (name != "ssl", name)):
         if sys.modules.get(name) is not None:
             patches.late.add(name)
-            # An import, not a look-up: it waits for a thread that is in the middle of importing the module.
-            __import__(name)
-            _patch(name, sys.modules[name], finder)
+            try:
+                # An import, not a look-up: it waits for a thread that is in the middle of importing the module.
+                __import__(name)
+            except Exception:  # the import failed; who imports it there is told
+                pass
+            module = sys.modules.get(name)
+            if module is not None:
+                _patch(name, module, finder)
 
 
 def unpatch_all() -> None:
