@@ -126,21 +126,20 @@ def test_ssl_cert_file_is_trusted_in_addition(
     assert found == expected(urls, *ACCEPTED, "private")
 
 
-def test_the_command_line(windows: Callable[[str], Windows], authorities: Authorities) -> None:
+def test_the_command_line(windows: Callable[[str], Windows], authorities: Authorities, tmp_path: Path) -> None:
     """``status`` knows the store, ``export`` reads it."""
     lab = windows("3.13")
     status = lab.run("-m", "truststore_inject", "status", "--json")
     assert status.returncode == 0, status.stderr
     store = json.loads(status.stdout)["store"]
     assert store["source"].startswith("Windows")
-    export = lab.run("-m", "truststore_inject", "export")
+    file = tmp_path / "store.pem"
+    export = lab.run("-m", "truststore_inject", "export", file)
     assert export.returncode == 0, export.stderr
-    certificates = export.stdout.replace("\r\n", "\n").split("-----BEGIN CERTIFICATE-----\n")[1:]
-    assert len(certificates) == store["anchors"]
-    system = authorities.system.cert_pem.bytes().decode().partition("-----BEGIN CERTIFICATE-----\n")[2]
-    assert system.strip() in {
-        certificate.partition("-----END")[0].strip() + "\n-----END CERTIFICATE-----" for certificate in certificates
-    }
+    written = file.read_bytes().replace(b"\r\n", b"\n")
+    assert written.count(b"-----BEGIN CERTIFICATE-----") == store["anchors"]
+    base64 = authorities.system.cert_pem.bytes().split(b"-----")[2]
+    assert b"".join(base64.split()) in b"".join(written.split())
 
 
 CODE = """
