@@ -119,8 +119,19 @@ def write_directory(folder: Path, authorities: Iterable[trustme.CA]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for number, authority in enumerate(authorities):
         authority.cert_pem.write_to_path(folder / f"ca-{number}.pem")
-    subprocess.run(["openssl", "rehash", folder], check=True, capture_output=True)
+    rehash(folder)
     return folder
+
+
+def rehash(folder: Path) -> None:
+    """``openssl rehash``, which neither Windows' OpenSSL nor macOS' LibreSSL has."""
+    if sys.platform not in ("win32", "darwin"):
+        subprocess.run(["openssl", "rehash", folder], check=True, capture_output=True)
+        return
+    for file in folder.glob("*.pem"):
+        command = ["openssl", "x509", "-noout", "-subject_hash", "-in", file]
+        digest = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        shutil.copyfile(file, folder / f"{digest}.{len([*folder.glob(f'{digest}.*')])}")
 
 
 def write_bundle(file: Path, authorities: Iterable[trustme.CA]) -> Path:

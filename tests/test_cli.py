@@ -20,7 +20,7 @@ import pytest
 import trustme
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
-from harness import HOSTS, Authorities, Server, environment, run, server_context, write_bundle
+from harness import HOSTS, Authorities, Server, Venv, environment, run, server_context, write_bundle
 from test_settings import lax
 
 NO_PROXY = {"NO_PROXY": "*"}
@@ -170,6 +170,16 @@ def test_status_from_another_site(env: dict[str, str], tmp_path: Path) -> None:
     assert f"it is installed in {tmp_path / 'site'}, another site" in json.loads(result.stdout)["reason"]
 
 
+def test_status_without_a_pth_file(env: dict[str, str], tmp_path: Path) -> None:
+    venv = Venv(tmp_path / "venv")
+    (venv.site_packages / "truststore-inject.pth").unlink()
+    result = run("-m", "truststore_inject", "--json", env=env, python=venv.python)
+    assert result.returncode == 1, result.stderr
+    reason = json.loads(result.stdout)["reason"]
+    assert reason.startswith(f"there is no truststore-inject.pth in {venv.site_packages}")
+    assert "pip install truststore-inject" in reason
+
+
 def test_status_tells_what_else_decides(env: dict[str, str], tmp_path: Path, ca_file: Callable[[str], Path]) -> None:
     config = tmp_path / "pip.conf"
     config.write_text("[global]\ncert = /somewhere/ca.pem\n")
@@ -203,34 +213,55 @@ def test_status_names_the_cas_that_were_added_to_certifi(
 
 
 def test_status_names_other_injectors(env: dict[str, str], tmp_path: Path) -> None:
-    info = tmp_path / "pip_system_certs-5.3.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: pip_system_certs\nVersion: 5.3\n")
+    """Each with its effect and what to do; by what pip knows of them, as their modules may be armed or not."""
+    names = ("pip-system-certs", "auto-truststore", "certifi-linux", "python-certifi-win32")
+    assert not {entry["name"] for entry in report("status", env=env)["influences"]}.intersection(names)
+    for name in names:
+        info = tmp_path / f"{name.replace('-', '_')}-5.3.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 5.3\n")
     found = {e["name"]: e for e in report("status", env={**env, "PYTHONPATH": str(tmp_path)})["influences"]}
-    assert found["pip-system-certs"]["value"] == "5.3"
+    for name in names:
+        assert found[name]["value"] == "5.3"
+        assert found[name]["effect"]
+        assert found[name]["fix"].startswith(f"pip uninstall {name}")
+
+
+def on_a_terminal(*arguments: str, env: dict[str, str]) -> tuple[int, bytes, bytes]:
+    """The exit code, and what a terminal shows of standard output and of standard error."""
+    pty = pytest.importorskip("pty", reason="there is no pty on Windows")
+    screens = [pty.openpty(), pty.openpty()]
+    (_, stdout), (_, stderr) = screens
+    command = [sys.executable, "-m", "truststore_inject", *arguments]
+    process = subprocess.Popen(command, env={**env, "TERM": "xterm"}, stdout=stdout, stderr=stderr)
+    shown = []
+    for parent, child in screens:
+        os.close(child)
+        shown.append(b"")
+        with contextlib.suppress(OSError):  # the end of a pty
+            while chunk := os.read(parent, 65536):
+                shown[-1] += chunk
+        os.close(parent)
+    return process.wait(60), shown[0], shown[1]
 
 
 def test_no_color_and_colours(env: dict[str, str]) -> None:
-    if sys.platform == "win32":
-        pytest.skip("there is no pty on Windows")
-    import pty
+    code, coloured, _ = on_a_terminal(env=env)
+    assert code == 0
+    assert b"\033[32m" in coloured
+    assert b"\033" not in on_a_terminal(env={**env, "NO_COLOR": "1"})[1]
 
-    def on_a_terminal(**variables: str) -> bytes:
-        parent, child = pty.openpty()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "truststore_inject"], env={**env, "TERM": "xterm", **variables}, stdout=child
-        )
-        os.close(child)
-        output = b""
-        with contextlib.suppress(OSError):  # the end of a pty
-            while chunk := os.read(parent, 65536):
-                output += chunk
-        os.close(parent)
-        assert process.wait(60) == 0
-        return output
 
-    assert b"\033[32m" in on_a_terminal()
-    assert b"\033" not in on_a_terminal(NO_COLOR="1")
+def test_what_takes_longer_than_a_second_shows_its_progress(env: dict[str, str]) -> None:
+    """On standard error of a terminal, and gone when it is over; nothing where standard error is read by a program."""
+    with speaking(lambda connection: connection.recv(65536) and connection.recv(65536) and None) as port:
+        arguments = ("check", f"localhost:{port}", "--timeout", "3")
+        code, output, progress = on_a_terminal(*arguments, env=env)
+        line = failure(*arguments, env=env, code=3)
+    assert (code, output) == (3, b"")
+    shown, _, last = progress.rstrip().rpartition(b"\r")
+    assert b"\rconnecting to localhost:%d (" % port in shown
+    assert last.decode().strip() == line
 
 
 # check, the proof
@@ -317,6 +348,39 @@ def serving() -> Iterator[Callable[[trustme.LeafCert], str]]:
     yield start
     for server in servers:
         server.close()
+
+
+@pytest.mark.parametrize(
+    ("platform_", "release", "words"),
+    [
+        ("linux", {"ID": "debian"}, "/usr/local/share/ca-certificates/ca.crt && update-ca-certificates"),
+        ("linux", {"ID": "alpine"}, "/usr/local/share/ca-certificates/ca.crt && update-ca-certificates"),
+        ("linux", {"ID": "almalinux", "ID_LIKE": "rhel centos fedora"}, "/etc/pki/ca-trust/source/anchors/"),
+        ("linux", {"ID": "opensuse-leap", "ID_LIKE": "suse opensuse"}, "/etc/pki/trust/anchors/"),
+        ("linux", {"ID": "manjaro", "ID_LIKE": "arch"}, "trust anchor --store"),
+        ("linux", {"ID": "nixos"}, "security.pki.certificateFiles"),
+        ("linux", None, "update-ca-certificates"),
+        ("freebsd14", None, "certctl rehash"),
+        ("win32", None, "certutil -addstore"),
+        ("darwin", None, "security add-trusted-cert"),
+    ],
+)
+def test_how_to_add_a_ca_on_this_system(
+    platform_: str, release: dict[str, str] | None, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commands are those of the systems' own documentation; here only the choice among them is tested."""
+    from truststore_inject.cli import _diagnosis
+
+    def os_release() -> dict[str, str]:
+        if release is None:
+            raise OSError("no such file")
+        return release
+
+    monkeypatch.setattr(_diagnosis.sys, "platform", platform_)
+    monkeypatch.setattr(_diagnosis.platform, "freedesktop_os_release", os_release)
+    command, without_root = _diagnosis.how_to_add()
+    assert words in command
+    assert "TRUSTSTORE_INJECT_EXTRA_CA_CERTS" in without_root
 
 
 def test_not_yet_valid(env: dict[str, str], authorities: Authorities, serving: Callable[..., str]) -> None:
