@@ -994,6 +994,37 @@ def test_status_says_who_verifies(root: Path) -> None:
     assert "verifies by itself, through truststore" in result.stdout
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="exceptions have no notes before Python 3.11")
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("0x800B0109", "It does not have the CA 'OU=Testing CA #"),
+        ("0x800B010A", "It does not have the CA 'OU=Testing CA #"),
+        ("-67843", "It does not have the CA 'OU=Testing CA #"),
+        ("0x800B010F", "The certificate is not for 'localhost'"),
+        ("-67602", "The certificate is not for 'localhost'"),
+        ("0x800B0101", "has expired"),
+        ("-67818", "has expired"),
+        ("-67819", "not valid yet"),
+        ("4711", "The chain was refused: "),
+    ],
+)
+def test_the_note_understands_the_codes_of_windows_and_macos(
+    code: str, words: str, sinks: dict[str, Sink], root: Path
+) -> None:
+    ask = """
+try:
+    wrapped(json.loads(sys.argv[1]))
+except ssl.SSLCertVerificationError as error:
+    print(json.dumps([error.verify_code, *error.__notes__]))
+"""
+    number, note = child(ask, sinks["unknown"].port, env=native(root, STANDIN_CODE=code))
+    assert number == int(code, 0)
+    assert note.startswith("truststore-inject: the system store (linux) was asked.")
+    assert words in note
+    assert "python -m truststore_inject check localhost" in note
+
+
 def test_nothing_of_it_is_loaded_on_linux(store: Path) -> None:
     code = """
 import json, ssl, sys

@@ -11,10 +11,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+# OpenSSL's codes, Windows' and macOS'.  Windows has one for all that is outside its validity period.
 # https://docs.openssl.org/3.0/man3/X509_STORE_CTX_get_error/
-EXPIRED, NOT_YET_VALID = 10, 9
-UNKNOWN_ISSUER = frozenset({2, 18, 19, 20, 21})
-WRONG_NAME = frozenset({62, 64})
+# https://learn.microsoft.com/en-us/windows/win32/api/wincrypt/ns-wincrypt-cert_chain_policy_status
+# https://developer.apple.com/documentation/security/security-framework-result-codes
+EXPIRED = frozenset({10, 0x800B0101, -67818})
+NOT_YET_VALID = frozenset({9, -67819})
+UNKNOWN_ISSUER = frozenset({2, 18, 19, 20, 21, 0x800B0109, 0x800B010A, -67843})
+WRONG_NAME = frozenset({62, 64, 0x800B010F, -67602})
 
 
 def add_note(error: ssl.SSLCertVerificationError, connection: "Any") -> None:
@@ -40,6 +44,8 @@ def _text(error: ssl.SSLCertVerificationError, connection: "Any") -> str:
 def place() -> str:
     """The system store, in words."""
     found = stores.describe()
+    if stores.interpositions is not None:  # what the variables name is asked in addition to it
+        return f"the system store ({str(found['source']).partition(',')[0]})"
     places = [*found["directories"], *filter(None, [found["bundle"]])]  # type: ignore[misc]
     return f"the system store ({places[0]})" if places else "the system store"
 
@@ -50,9 +56,9 @@ def _reason(code: int, message: str, connection: "Any") -> str:
         return f"It does not have the CA {issuer!r}." if issuer else "It does not have the CA that signed this chain."
     if code in WRONG_NAME:
         return f"The certificate is not for {connection.server_hostname!r}."
-    if code == EXPIRED:
+    if code in EXPIRED:
         return "A certificate of the chain has expired (or this machine's clock is wrong)."
-    if code == NOT_YET_VALID:
+    if code in NOT_YET_VALID:
         return "A certificate of the chain is not valid yet (or this machine's clock is wrong)."
     text = f"The chain was refused: {message}."
     # 79 to 94 are what only X509_V_FLAG_X509_STRICT looks for, which Python sets since 3.13.

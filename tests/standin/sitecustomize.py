@@ -1,7 +1,8 @@
 """For PYTHONPATH: this interpreter takes itself for one where the operating system verifies.
 
 The operating system trusts the CA in the PEM file ``STANDIN_ROOT``, and is played by cryptography's verifier, which has
-no code in common with OpenSSL's.  ``STANDIN_FAULT`` names an exception that it raises instead.
+no code in common with OpenSSL's.  ``STANDIN_FAULT`` names an exception that it raises instead, ``STANDIN_CODE`` is the
+`verify_code` of what it refuses.
 """
 
 import os
@@ -47,7 +48,7 @@ if os.environ.get("TRUSTSTORE_INJECT") != "0":
         import ssl
 
         error = ssl.SSLCertVerificationError(text)
-        error.verify_message, error.verify_code = text, 4711
+        error.verify_message, error.verify_code = text, int(os.environ.get("STANDIN_CODE", "4711"), 0)
         return error
 
     _native._native_function = lambda: verify

@@ -209,8 +209,16 @@ def _explain(
                 "If these are names of something else, another server answers: look at DNS, proxy and port.",
             ],
         )
-    if code == _advice.EXPIRED:
-        expired = [certificate for certificate in chain if _validity(certificate)[1] < now]
+    expired = [certificate for certificate in chain if _validity(certificate)[1] < now]
+    future = [certificate for certificate in chain if _validity(certificate)[0] > now]
+    if code in _advice.NOT_YET_VALID or (code in _advice.EXPIRED and future and not expired):
+        which = (future or chain)[0]
+        return (
+            f"Not yet valid: {_name(which.subject)} is valid from "
+            f"{_validity(which)[0]:%Y-%m-%d %H:%M} UTC; this machine's clock says {now:%Y-%m-%d %H:%M} UTC.",
+            ["Most often it is the clock: set it (timedatectl set-ntp true, w32tm /resync)."],
+        )
+    if code in _advice.EXPIRED:
         if not expired:
             return "An expired CA certificate in the store ends this chain.", ["Update the store's certificates."]
         which, until = expired[0], _validity(expired[0])[1]
@@ -220,16 +228,9 @@ def _explain(
             f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC.",
             ["If the clock is right, the server's administrator has to renew it; nothing here can or should."],
         )
-    if code == _advice.NOT_YET_VALID:
-        future = next((each for each in chain if _validity(each)[0] > now), leaf)
-        return (
-            f"Not yet valid: {_name(future.subject)} is valid from "
-            f"{_validity(future)[0]:%Y-%m-%d %H:%M} UTC; this machine's clock says {now:%Y-%m-%d %H:%M} UTC.",
-            ["Most often it is the clock: set it (timedatectl set-ntp true, w32tm /resync)."],
-        )
     if code in _advice.UNKNOWN_ISSUER:
         return _explain_unknown_issuer(target, chain)
-    return f"Refused: {words} (OpenSSL's code {code}).", ["https://docs.openssl.org/3.0/man3/X509_STORE_CTX_get_error/"]
+    return f"Refused: {words} (code {code}).", ["https://docs.openssl.org/3.0/man3/X509_STORE_CTX_get_error/"]
 
 
 def _explain_clients(report: dict[str, Any]) -> tuple[str, list[str]]:
