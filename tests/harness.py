@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import trustme
 
 HERE = Path(__file__).parent
@@ -27,6 +28,11 @@ HERE = Path(__file__).parent
 CERTIFI = ("urllib3_certifi", "requests_get", "requests_session", "httpx_sync", "httpx_async", "botocore")
 OPENSSL = ("urllib_request", "http_client", "asyncio_streams", "urllib3", "aiohttp", "websockets")
 HOSTS = ("localhost", "127.0.0.1")
+
+# What `environment` names is the store there; on Windows and macOS it is trusted in addition to the machine's own.
+openssl_store = pytest.mark.skipif(
+    sys.platform in ("win32", "darwin"), reason="about the store that OpenSSL reads: here the operating system verifies"
+)
 
 
 class Authorities:

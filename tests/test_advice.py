@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import environment, run, run_code
+from harness import environment, openssl_store, run, run_code
+
+pytestmark = openssl_store  # in OpenSSL's words; those of Windows and macOS are in test_native.py
 
 REFUSED = """
 import json, ssl, sys, {imports}

@@ -10,7 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import Authorities, environment, run_code, shadow_certifi, verdicts, write_bundle, write_directory
+from harness import (
+    Authorities,
+    environment,
+    openssl_store,
+    run_code,
+    shadow_certifi,
+    verdicts,
+    write_bundle,
+    write_directory,
+)
 
 from truststore_inject import _record
 from truststore_inject.stores import _bundled
@@ -169,6 +178,7 @@ def test_a_missing_bundle_does_not_matter(
         assert verdicts("urllib3_certifi", {"system": urls["system"]}, env=env) == {"system": "accepted"}
 
 
+@openssl_store
 def test_no_usable_store_leaves_the_librarys_default(
     urls: dict[str, str], authorities: Authorities, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import Authorities, environment, run_code, write_bundle
+from harness import Authorities, environment, openssl_store, run_code, write_bundle
 
 EXPORT = """
 import json, os, sys
@@ -32,6 +32,7 @@ def test_a_directory_becomes_a_private_file_that_is_removed(
     assert list(tmp_path.iterdir()) == []
 
 
+@openssl_store
 def test_the_machines_bundle_is_used_as_it_is(
     authorities: Authorities, tmp_path: Path, ca_file: Callable[[str], Path]
 ) -> None:

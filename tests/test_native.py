@@ -1025,6 +1025,22 @@ except ssl.SSLCertVerificationError as error:
     assert "python -m truststore_inject check localhost" in note
 
 
+def test_what_the_variables_name_is_listed_too(root: Path, store: Path, ca_file: Callable[[str], Path]) -> None:
+    """As it is trusted in addition to what the operating system lists: pyOpenSSL, grpcio and ``export`` get it."""
+    code = """
+import json
+from truststore_inject.stores import _os_anchors
+print(json.dumps([place for place, _ in _os_anchors.listing()]))
+"""
+    (file,) = store.glob("ca-*.pem")
+    private = ca_file("private")
+    found = run_code(code, env=environment(SSL_CERT_FILE=private, SSL_CERT_DIR=store))
+    assert found == [str(private), str(file)]
+    result = run("-m", "truststore_inject", "export", "--env", env=native(root, SSL_CERT_FILE=private))
+    assert result.returncode == 4
+    assert "this store is not one file" in result.stderr
+
+
 def test_nothing_of_it_is_loaded_on_linux(store: Path) -> None:
     code = """
 import json, ssl, sys

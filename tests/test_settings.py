@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from harness import Server, environment, run_code, server_context, verdicts
+from harness import Server, environment, openssl_store, run_code, server_context, verdicts
 
 CLIENTS = ["urllib_request", "asyncio_streams", "requests_get", "aiohttp"]
 REFUSED = dict.fromkeys(("bundled", "private", "unknown", "wrong_host", "expired"), "refused")
@@ -105,6 +105,7 @@ def lax_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     server.close()
 
 
+@openssl_store
 @pytest.mark.parametrize("client", CLIENTS)
 def test_x509_strict_0_does_without_what_python_3_13_demands(client: str, lax_server: tuple[str, Path]) -> None:
     url, ca = lax_server

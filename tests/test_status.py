@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import environment, run, run_code
+from harness import environment, openssl_store, run, run_code
 
 import truststore_inject
 
@@ -24,6 +24,7 @@ def test_the_public_names() -> None:
         truststore_inject.nonsense  # noqa: B018
 
 
+@openssl_store
 def test_status_of_an_ordinary_interpreter(store: Path) -> None:
     found = status(SSL_CERT_DIR=store)
     assert found.pop("notes") == ["SSL_CERT_FILE names a file that does not exist or is empty: /nonexistent/bundle.pem"]
@@ -59,18 +60,21 @@ def test_opted_out(store: Path) -> None:
     assert "TRUSTSTORE_INJECT" in str(found["reason"])
 
 
+@openssl_store
 def test_no_usable_store(tmp_path: Path) -> None:
     found = status(SSL_CERT_DIR=tmp_path)
     assert found["store"] == {"source": None, "directories": [], "bundle": None, "anchors": 0}
     assert "no trust anchor there" in str(found["notes"])
 
 
+@openssl_store
 def test_a_context_without_a_store_is_noted(tmp_path: Path) -> None:
     code = "import json, ssl, truststore_inject as t; ssl.create_default_context(); print(json.dumps(t.status().notes))"
     notes = run_code(code, env=environment(SSL_CERT_DIR=tmp_path))
     assert any("own default stays" in note for note in notes)
 
 
+@openssl_store
 def test_it_is_for_people_too(store: Path) -> None:
     text = run("-c", "import truststore_inject; print(truststore_inject.status())", env=environment(SSL_CERT_DIR=store))
     assert f"truststore-inject {truststore_inject.__version__}: active" in text.stdout

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 import trustme
-from harness import Authorities, write_bundle, write_directory
+from harness import Authorities, openssl_store, write_bundle, write_directory
 
-pytestmark = pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="the operating system verifies there")
+pytestmark = openssl_store
 
 from truststore_inject import _record  # noqa: E402
 from truststore_inject.stores import _openssl, _pem  # noqa: E402

@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Authorities, Server, environment, run_code, shadow_certifi, verdicts, write_bundle, write_directory
+from harness import (
+    Authorities,
+    Server,
+    environment,
+    openssl_store,
+    run_code,
+    shadow_certifi,
+    verdicts,
+    write_bundle,
+    write_directory,
+)
 
 HANDSHAKE = """
 import json, socket, ssl, sys, threading
@@ -320,6 +330,7 @@ print(json.dumps(handshake(c, sys.argv[1])))
     assert run_code(code, servers["system"].url, env=environment(SSL_CERT_DIR=store)) == "accepted"
 
 
+@openssl_store
 def test_an_error_of_our_own_leaves_stock(urls: dict[str, str], ca_file: Callable[[str], Path]) -> None:
     code = """
 from truststore_inject.stores import _openssl

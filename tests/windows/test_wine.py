@@ -37,6 +37,7 @@ MATRIX = [("3.13", client) for client in CLIENTS] + [
     (version, client) for version in ("3.12", "3.11") for client in FEW
 ]
 PACKAGES = ["pip", "truststore", "wrapt", "certifi", "urllib3", "requests", "aiohttp", "httpx", "websockets"]
+PACKAGES += ["trustme", "cryptography<43"]  # the command `check`; Wine 8 lacks a DLL that newer ones ask for
 
 ACCEPTED = ("system", "root_sent", "intermediate")
 
@@ -142,6 +143,17 @@ def test_the_command_line(windows: Callable[[str], Windows], authorities: Author
     assert b"".join(base64.split()) in b"".join(written.split())
 
 
+def test_the_proof(windows: Callable[[str], Windows]) -> None:
+    """``check``: its throw-away CA comes in addition to the ROOT store."""
+    result = windows("3.13").run("-m", "truststore_inject", "check", "--json")
+    assert result.returncode == 0, result.stdout + result.stderr
+    rows = {row["client"]: row for row in json.loads(result.stdout)["clients"]}
+    assert {"urllib.request", "asyncio", "urllib3", "requests", "pip", "httpx", "aiohttp", "websockets"} <= rows.keys()
+    right = {"in store": "yes", "unknown": "no", "bad name": "no", "expired": "no", "pinned": "yes"}
+    for client, row in rows.items():
+        assert row["injected"] == right, client
+
+
 CODE = """
 import json, socket, ssl, sys, threading
 def connect(url):
@@ -154,6 +166,23 @@ def judge(function):
         return "refused"
     return "accepted"
 """
+
+
+def test_a_refusal_says_what_to_do(windows: Callable[[str], Windows], urls: dict[str, str]) -> None:
+    code = f"""{CODE}
+found = {{}}
+for case, url in json.loads(sys.argv[1]).items():
+    try:
+        ssl.create_default_context().wrap_socket(connect(url), server_hostname="localhost").close()
+    except ssl.SSLCertVerificationError as error:
+        (found[case],) = error.__notes__
+print(json.dumps(found))
+"""
+    notes = windows("3.13").json(code, json.dumps({case: urls[case] for case in ("unknown", "wrong_host", "expired")}))
+    assert all(note.startswith("truststore-inject: the system store (Windows) was asked.") for note in notes.values())
+    assert "unknown of the tests" in notes["unknown"]
+    assert "is not for 'localhost'" in notes["wrong_host"]
+    assert "has expired" in notes["expired"]
 
 
 @pytest.mark.parametrize("version", ["3.13", "3.12", "3.11"])

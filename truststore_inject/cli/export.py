@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     """0; or a `Failure` if there is no anchor or the file cannot be written."""
     if arguments.env and arguments.file is None:
         bundle = stores.describe()["bundle"]
-        if not isinstance(bundle, str):
+        if not isinstance(bundle, str) or stores.interpositions is not None:  # there it is trusted in addition
             raise Failure("this store is not one file: name the FILE to write it to", MISSING)
         _print_lines(bundle, arguments.shell)
         return YES

@@ -64,7 +64,7 @@ def load(context: ssl.SSLContext, load_verify_locations: "Callable[..., None]") 
     """See `truststore_inject.stores`."""
     if _verifier() is None:
         return False
-    bundle, directory = _environment()
+    bundle, directory = environment()
     for variable, given in (("SSL_CERT_FILE", {"cafile": bundle}), ("SSL_CERT_DIR", {"capath": directory})):
         try:
             if any(given.values()):
@@ -79,7 +79,7 @@ def describe() -> dict[str, object]:
     """See `truststore_inject.stores`.  `anchors` is None where the operating system does not say how many there are."""
     if _verifier() is None:
         return {"source": None, "directories": [], "bundle": None, "anchors": 0}
-    bundle, directory = _environment()
+    bundle, directory = environment()
     return {
         "source": f"{_SYSTEM}, which verifies by itself, through truststore",
         "directories": directory.split(os.pathsep) if directory else [],
@@ -95,7 +95,7 @@ def _count() -> int | None:
         return None
 
 
-def _environment() -> tuple[str | None, str | None]:
+def environment() -> tuple[str | None, str | None]:
     """``SSL_CERT_FILE`` and ``SSL_CERT_DIR``: on Windows stock Python trusts them in addition to the system's store."""
     bundle, directory = _settings.openssl("SSL_CERT_FILE"), _settings.openssl("SSL_CERT_DIR")
     if bundle is not None and _bundled.library(bundle) is not None:

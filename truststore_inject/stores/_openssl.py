@@ -88,9 +88,7 @@ def listing() -> "Iterator[tuple[str, bytes]]":
     if store is None:
         return
     for directory in store.directories:
-        for entry in sorted(_hashed(directory), key=lambda entry: entry.name):
-            for anchor in _certificates(entry.path):
-                yield os.path.realpath(entry.path), anchor
+        yield from hashed_anchors(directory)
     if store.bundle is not None:
         anchors = store.anchors
         if store.opaque:
@@ -99,6 +97,13 @@ def listing() -> "Iterator[tuple[str, bytes]]":
             anchors = context.get_ca_certs(binary_form=True)
         for anchor in anchors:
             yield store.bundle, anchor
+
+
+def hashed_anchors(directory: str) -> "Iterator[tuple[str, bytes]]":
+    """The path and the DER of each anchor in a hashed directory."""
+    for entry in sorted(_hashed(directory), key=lambda entry: entry.name):
+        for anchor in _certificates(entry.path):
+            yield os.path.realpath(entry.path), anchor
 
 
 # The store of this process, and what would have to change for another search: the two variables and the places.
