@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import ssl
 import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import HERE, Authorities, environment, run, run_code, shadow_certifi, verdicts
+from harness import HERE, Authorities, environment, openssl_store, run, run_code, shadow_certifi, verdicts
+
+pytestmark = openssl_store  # what extract() leaves where the operating system verifies: test_native.py
 
 ORDERS = [
     "import inject extract inject extract",
@@ -50,7 +53,7 @@ print(json.dumps([said, sorted({"wrapt", "truststore"} & set(sys.modules))]))
 def armed_by_nothing(authorities: Authorities, store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Stock trusts the `bundled` CA, whether it asks certifi or OpenSSL; the store holds the `system` CA."""
     with shadow_certifi(tmp_path_factory.mktemp("certifi"), authorities.bundled) as folder:
-        path = ":".join(map(str, (folder, sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), HERE)))
+        path = os.pathsep.join(map(str, (folder, sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), HERE)))
         return environment(PYTHONPATH=path, SSL_CERT_DIR=store, SSL_CERT_FILE=folder / "certifi" / "cacert.pem")
 
 
