@@ -157,6 +157,22 @@ def test_where_certificates_cannot_be_shared(
 
 
 @needs_cpython
+def test_the_layout_without_host_flags(only_bundle: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of newer versions of CPython."""
+    from truststore_inject.stores import _parsed
+
+    from_address = _parsed._Context.from_address
+
+    def without_flags(address: int) -> object:
+        view = from_address(address)
+        return SimpleNamespace(ctx=view.ctx, check_hostname=view.check_hostname, following=[view.following[1], 0])
+
+    cls = type("_", (_parsed._Context,), {"from_address": staticmethod(without_flags)})
+    monkeypatch.setattr(_parsed, "_Context", cls)
+    assert Loaded().calls == []
+
+
+@needs_cpython
 def test_the_certificates_are_given_back(only_bundle: Places, many: list[trustme.CA]) -> None:
     """When the bundle changed; the contexts keep theirs."""
     from truststore_inject.stores import _parsed

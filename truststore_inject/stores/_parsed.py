@@ -19,7 +19,7 @@ _KNOWN = (3, 10) <= sys.version_info[:2] <= (3, 15) and sys.implementation.name 
 
 
 class _Context(ctypes.Structure):
-    """How the ``PySSLContext`` of CPython begins: ``Modules/_ssl.c``, the same in 3.10 to 3.15."""
+    """How the ``PySSLContext`` of CPython begins (``Modules/_ssl.c``, 3.10 to 3.15)."""
 
     _fields_ = (
         ("object", ctypes.c_char * object.__basicsize__),
@@ -28,8 +28,7 @@ class _Context(ctypes.Structure):
         ("alpn_protocols_len", ctypes.c_uint),
         ("set_sni_cb", ctypes.c_void_p),
         ("check_hostname", ctypes.c_int),
-        ("hostflags", ctypes.c_uint),
-        ("protocol", ctypes.c_int),
+        ("following", ctypes.c_int * 2),  # the host flags, which newer versions do not have, and the protocol
     )
 
 
@@ -87,8 +86,9 @@ def _ssl_ctx(context: ssl.SSLContext) -> int:
     if not isinstance(context, _ssl._SSLContext) or _ssl._SSLContext.__basicsize__ < ctypes.sizeof(_Context):
         raise ValueError("this is not CPython's context")
     view = _Context.from_address(id(context))
-    seen = bool(view.check_hostname), view.hostflags, view.protocol
-    if seen != (context.check_hostname, context._host_flags, context.protocol) or not view.ctx:  # type: ignore[attr-defined, unused-ignore]
+    protocol = context.protocol
+    as_expected = view.following[0] == protocol or list(view.following) == [context._host_flags, protocol]  # type: ignore[attr-defined, unused-ignore]
+    if not view.ctx or view.check_hostname != context.check_hostname or not as_expected:
         raise ValueError("its contexts are not laid out as they were up to CPython 3.15")
     address: int = view.ctx
     return address
