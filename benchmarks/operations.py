@@ -6,6 +6,7 @@ so far alive.
 """
 
 import asyncio
+import atexit
 import json
 import resource
 import socket
@@ -83,6 +84,7 @@ def urlopen() -> Once:
 def in_loop(make: Callable[[], Awaitable[Once]]) -> Once:
     """What `make` gives, in a loop that stays."""
     loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
     once: Any = loop.run_until_complete(make())  # type: ignore[arg-type]
     return lambda: loop.run_until_complete(once())
 
@@ -92,6 +94,7 @@ def aiohttp_get() -> Once:
         import aiohttp
 
         session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
+        atexit.register(lambda: asyncio.get_event_loop().run_until_complete(session.close()))
 
         async def once() -> None:
             async with session.get(URL) as response:

@@ -37,7 +37,8 @@ def plot_costs(results: dict) -> None:  # type: ignore[type-arg]
     left.set_title("Interpreter start: CPU time")
     bars(right, {title: {n: 1000 * v["median"] for n, v in row.items()} for title, row in connections.items()})
     right.set_title("New connections, and a handshake on a shared context")
-    left.legend(loc="upper left", frameon=False)
+    figure.legend(*left.get_legend_handles_labels(), loc="lower center", ncols=len(COLOURS), frameon=False)
+    figure.tight_layout(rect=(0, 0.06, 1, 1))
     save(figure, "costs.svg")
 
 
@@ -47,11 +48,13 @@ def bars(axes: plt.Axes, rows: dict[str, dict[str, float]]) -> None:
     for position, name in enumerate(names):
         places = [row + (position - (len(names) - 1) / 2) * width for row in range(len(rows))]
         axes.bar(places, [values[name] for values in rows.values()], width, label=name, color=COLOURS[name])
-    labels = [title.replace(" on a ", "\non a ").replace(", ", ",\n").replace("import ", "import\n") for title in rows]
+    labels = [title.replace(" ", "\n", 1).replace(" shared", "\nshared") for title in rows]
     axes.set_xticks(range(len(rows)), labels, fontsize=8)
     axes.set_ylabel("milliseconds")
     axes.set_yscale("log")
-    axes.set_ylim(top=axes.get_ylim()[1] * 3)  # room for the legend
+    axes.set_ylim(bottom=min(min(values.values()) for values in rows.values()) / 2)
+    axes.grid(axis="y", alpha=0.3)
+    axes.set_axisbelow(True)
     axes.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
 
 
@@ -70,11 +73,11 @@ def plot_growth(results: dict) -> None:  # type: ignore[type-arg]
         side.grid(alpha=0.3)
     axes[0].set_ylabel("a context and a handshake, milliseconds")
     axes[0].legend(frameon=False)
+    figure.tight_layout()
     save(figure, "growth.svg")
 
 
 def save(figure: plt.Figure, name: str) -> None:
-    figure.tight_layout()
     figure.savefig(HERE / name, metadata={"Date": None})
 
 

@@ -37,7 +37,7 @@ def markdown(results: Mapping[str, Any]) -> str:
                     for kind, rows in results["growth"].items()
                 ),
                 *(
-                    table(f"kB for each further context; anchors in a {kind}", rows, lambda n: f"{n['kilobytes']:.0f}")
+                    table(f"kB for each further context; anchors in a {kind}", rows, further)
                     for kind, rows in results["growth"].items()
                 ),
                 table("verdict", results["behaviour"], str),
@@ -73,6 +73,10 @@ def megabytes(numbers: Any) -> str:
 
 def growth(numbers: Any) -> str:
     return f"{numbers['first'] * 1000:.1f} / {numbers['median'] * 1000:.1f}"
+
+
+def further(numbers: Any) -> str:
+    return f"{numbers['kilobytes']:.0f}" if "kilobytes" in numbers else "-"
 
 
 def aims(results: Mapping[str, Any]) -> str:
