@@ -14,8 +14,8 @@ import pytest
 from harness import HERE, Venv, environment, run
 
 PTH = (
-    'import sys; "truststore_inject._startup" in sys.modules or exec("try:\\n from truststore_inject._startup import'
-    ' run; run()\\nexcept Exception: pass")\n'
+    'import os, sys; os.environ.get("TRUSTSTORE_INJECT") == "0" or "truststore_inject._startup" in sys.modules or '
+    'exec("try:\\n from truststore_inject._startup import run; run()\\nexcept Exception: pass")\n'
 )
 
 # What a program can see of an interpreter that has just started.
@@ -72,6 +72,10 @@ def test_site_runs_the_line_twice_and_it_counts_once(installed: Venv) -> None:
     assert installed.json(code)["finders"].count(FINDER) == 1
     code = f"import truststore_inject as t; t.inject(); t.inject(); {STATE}"
     assert installed.json(code)["finders"].count(FINDER) == 1
+
+
+def test_opted_out_with_0_not_a_module_is_loaded(installed: Venv, bare: Venv) -> None:
+    assert installed.json(STATE, TRUSTSTORE_INJECT="0") == bare.json(STATE)
 
 
 @pytest.mark.parametrize("value", ["0", "off", "OFF", "False", "no", " No "])

@@ -1,8 +1,8 @@
 """The system store where OpenSSL reads it by itself: Linux, BSD and other Unix systems.
 
 A *hashed directory* (``openssl rehash``: links like ``1001acf7.0``, named after the hash of a subject) is read lazily,
-one certificate when a chain asks for it, and costs nothing.  A *bundle* is parsed whole for each context, 15 to 25 ms
-with OpenSSL 3.0.  So the directory is used where there is one, and of the bundle only what the directory lacks.
+one certificate when a chain asks for it, and costs nothing.  A *bundle* is parsed whole, 15 to 25 ms with OpenSSL 3.0.
+So the directory is used where there is one, and of the bundle only what the directory lacks; that is parsed once.
 https://docs.openssl.org/3.0/man3/SSL_CTX_load_verify_locations/
 """
 
@@ -16,6 +16,8 @@ from . import _bundled, _pem
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from ._parsed import Parsed
 
 # The hashed directory of a distribution and the bundle that is written from the same anchors.
 _PAIRS = (
@@ -38,6 +40,9 @@ _BUNDLES = (
     "/data/data/com.termux/files/usr/etc/tls/cert.pem",  # Termux on Android
 )
 
+# With fewer anchors than this, to parse them for each context costs no more than what _parsed.py needs.
+_MANY = 16
+
 
 class Store:
     """A system store that holds at least one anchor."""
@@ -47,6 +52,8 @@ class Store:
         self.directories = directories  # hashed, read by OpenSSL when a chain asks for an anchor
         self.bundle = bundle
         self.anchors: list[bytes] = []  # DER: what the bundle holds and the directories lack
+        self.parsed: Parsed | None = None  # the anchors, for all contexts
+        self.parsable = True
         self.opaque = False  # the bundle holds more than plain certificates, only OpenSSL can read it
 
 
@@ -55,18 +62,36 @@ def load(context: ssl.SSLContext, load_verify_locations: "Callable[..., None]") 
     store = _current()
     if store is None:
         return False
-    if store.anchors:
+    if store.anchors and not _add_parsed(store, context):
         try:
             load_verify_locations(context, cadata=b"".join(store.anchors))
         except ssl.SSLError:
             good = _without_corrupt(store.anchors, context, load_verify_locations)
             _record.note(f"{store.bundle}: left out {len(store.anchors) - len(good)} corrupt certificates")
             store.anchors = good
+            store.parsable = True
     if store.opaque:
         load_verify_locations(context, cafile=store.bundle)
     if store.directories:
         load_verify_locations(context, capath=os.pathsep.join(store.directories))
     return bool(store.anchors or store.opaque or store.directories)
+
+
+def _add_parsed(store: Store, context: ssl.SSLContext) -> bool:
+    """Put the anchors, which are parsed once for each process, into `context`; False if that cannot be done."""
+    if len(store.anchors) < _MANY or not store.parsable:
+        return False
+    try:
+        if store.parsed is None:
+            from . import _parsed
+
+            store.parsed = _parsed.Parsed(store.anchors)
+        store.parsed.add_to(context)
+    except Exception as error:  # also whatever an audit hook raises that forbids ctypes; there is the ordinary way
+        store.parsable = False
+        _record.note(f"{store.bundle}: parsed for each context, {type(error).__name__}: {error}")
+        return False
+    return True
 
 
 def describe() -> dict[str, object]:
