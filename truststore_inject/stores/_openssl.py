@@ -48,6 +48,7 @@ class Store:
         self.bundle = bundle
         self.anchors: list[bytes] = []  # DER: what the bundle holds and the directories lack
         self.opaque = False  # the bundle holds more than plain certificates, only OpenSSL can read it
+        self.corrupt = False  # not all of the bundle could be loaded
 
 
 def load(context: ssl.SSLContext, load_verify_locations: "Callable[..., None]") -> bool:
@@ -61,12 +62,19 @@ def load(context: ssl.SSLContext, load_verify_locations: "Callable[..., None]") 
         except ssl.SSLError:
             good = _without_corrupt(store.anchors, context, load_verify_locations)
             _record.note(f"{store.bundle}: left out {len(store.anchors) - len(good)} corrupt certificates")
-            store.anchors = good
+            store.anchors, store.corrupt = good, True
     if store.opaque:
-        load_verify_locations(context, cafile=store.bundle)
-    if store.directories:
-        load_verify_locations(context, capath=os.pathsep.join(store.directories))
-    return bool(store.anchors or store.opaque or store.directories)
+        try:
+            load_verify_locations(context, cafile=store.bundle)
+        except OSError as error:  # ssl.SSLError is one
+            _record.note(f"{store.bundle}: not loaded, {error}")
+            store.opaque, store.corrupt = False, True
+    directories = store.directories
+    if store.corrupt:  # it was the bundle, perhaps, that made an empty directory a store
+        directories = [directory for directory in directories if _has_anchors(directory)]
+    if directories:
+        load_verify_locations(context, capath=os.pathsep.join(directories))
+    return bool(store.anchors or store.opaque or directories)
 
 
 def describe() -> dict[str, object]:
@@ -95,7 +103,10 @@ def listing() -> "Iterator[tuple[str, bytes]]":
         anchors = store.anchors
         if store.opaque:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.load_verify_locations(cafile=store.bundle)
+            try:
+                context.load_verify_locations(cafile=store.bundle)
+            except OSError as error:  # ssl.SSLError is one
+                _record.note(f"{store.bundle}: not read, {error}")
             anchors = context.get_ca_certs(binary_form=True)
         for anchor in anchors:
             yield store.bundle, anchor
