@@ -40,10 +40,10 @@ def renew(
 def put_back(module: "ModuleType") -> None:
     """Put the contexts of `module` back, except where somebody replaced ours."""
     for entry in [entry for entry in _renewed if entry[0] is module]:
-        _renewed.remove(entry)
         _, name, old, new = entry
         if getattr(module, name, None) is new:
             setattr(module, name, old)
+        _renewed.remove(entry)
 
 
 def keep_own(old: ssl.SSLContext, new: ssl.SSLContext, known: "Iterable[bytes]") -> str | None:
