@@ -46,6 +46,7 @@ class Store:
         self.source = source  # who says that it is there
         self.directories = directories  # hashed, read by OpenSSL when a chain asks for an anchor
         self.bundle = bundle
+        self.places: list[str] = []  # where it was looked for: a change there means another search
         self.anchors: list[bytes] = []  # DER: what the bundle holds and the directories lack
         self.opaque = False  # the bundle holds more than plain certificates, only OpenSSL can read it
         self.corrupt = False  # not all of the bundle could be loaded
@@ -127,7 +128,7 @@ def _current() -> Store | None:
 
 
 def _stamp(store: Store) -> object:
-    places = store.directories if store.bundle is None else [*store.directories, store.bundle]
+    places = dict.fromkeys([*store.places, *store.directories])
     return [os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"), *map(_identity, places)]
 
 
@@ -182,12 +183,15 @@ def _open(source: str, directories: list[str], bundle: str | None, complete: boo
     With `complete`, also what was added by hand to the bundle that goes with the directory, which OpenSSL does not look
     at on Debian: ``cat corp.pem >> /etc/ssl/certs/ca-certificates.crt``.
     """
+    places = [*directories, *filter(None, [bundle])]
     directories = [directory for directory in directories if os.path.isdir(directory)]
     if not _size(bundle) and complete and directories:
         bundle = _partner(directories[0], _PAIRS)
+        places += filter(None, [bundle])
     if not _size(bundle):
         bundle = None
     store = Store(source, directories, bundle)
+    store.places = places  # also what is not there, or empty: it may come back
     if bundle is not None:
         _add_bundle(store, bundle)
     return store if store.anchors or store.opaque or any(map(_has_anchors, store.directories)) else None
