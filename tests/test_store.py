@@ -287,6 +287,27 @@ def test_a_corrupt_certificate_among_good_ones(places: Places, authorities: Auth
     assert (again.anchors, len(again.calls)) == (2, 1)
 
 
+CORRUPT = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+OPAQUE = CORRUPT.replace(b" CERTIFICATE-", b" TRUSTED CERTIFICATE-")
+
+
+@pytest.mark.parametrize("content", [CORRUPT, CORRUPT + OPAQUE])
+@pytest.mark.parametrize("filled", [False, True])
+def test_a_bundle_that_is_wholly_corrupt(
+    content: bytes, filled: bool, places: Places, authorities: Authorities
+) -> None:
+    """An empty directory beside it is no store: the library's own default stays.  One with anchors is, by itself."""
+    directory = write_directory(places.root / "hashed", [authorities.system] if filled else [])
+    bundle = places.root / "corp.pem"
+    bundle.write_bytes(content)
+    places.setenv(SSL_CERT_FILE=bundle, SSL_CERT_DIR=directory)
+    for _ in range(2):
+        loaded = Loaded()
+        assert (loaded.usable, loaded.directories) == (filled, [str(directory)] if filled else [])
+    assert any(str(bundle) in note for note in _record.notes)
+    assert len(list(_openssl.listing())) == filled
+
+
 def test_a_bundle_of_more_than_certificates_is_left_to_openssl(places: Places, authorities: Authorities) -> None:
     bundle = write_bundle(places.root / "etc" / "cert.pem", [authorities.system])
     text = bundle.read_bytes()

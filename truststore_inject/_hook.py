@@ -31,8 +31,8 @@ def find_spec(
     question = (get_ident(), name)
     if question in _asking:
         return None
-    _asking.add(question)
     try:
+        _asking.add(question)  # inside: an interrupt must not leave it there
         for other in sys.meta_path[:]:
             if other is finder or not hasattr(other, "find_spec"):
                 continue
@@ -97,8 +97,17 @@ def patch_imported(finder: "PatchFinder", names: "Iterable[str]") -> None:
 def unpatch_all() -> None:
     """Undo every patch, the last one first."""
     while _patched:
-        name, module = _patched.pop()
-        _patch_file(name).unpatch(module)
+        name, module = _patched[-1]
+        patch_file = _patch_file(name)
+        try:
+            patch_file.unpatch(module)
+        except Exception:  # the others can still be undone
+            _forget(name, module)
+            raise
+        except BaseException:  # a KeyboardInterrupt: nothing stays half-patched
+            patch_file.unpatch(module)
+            raise
+        _forget(name, module)
         _record.forget(name)
 
 
@@ -107,9 +116,12 @@ def _patch(name: str, module: "ModuleType", finder: "PatchFinder") -> None:
     try:
         patch_file = _patch_file(name)
         try:
+            if (name, module) not in _patched:
+                _patched.append((name, module))  # first: what is patched can be undone, wherever an interrupt comes
             reason = patch_file.patch(module)
         except BaseException:  # a KeyboardInterrupt too: nothing stays half-patched
             patch_file.unpatch(module)
+            _forget(name, module)
             raise
     except Exception as error:
         _record.failed(name, error)
@@ -117,14 +129,16 @@ def _patch(name: str, module: "ModuleType", finder: "PatchFinder") -> None:
     if reason is not None:
         _record.skipped(name, reason)
         return
-    if (name, module) not in _patched:
-        _patched.append((name, module))
     sys.audit("truststore_inject.patch", name)
     _record.applied(name)
     submodules = patches.submodules.keys() - finder.targets
     if submodules:
         finder.targets |= submodules
         patch_imported(finder, submodules)
+
+
+def _forget(name: str, module: "ModuleType") -> None:
+    _patched[:] = [entry for entry in _patched if entry != (name, module)]
 
 
 def _patch_file(name: str) -> "Patch | Submodule":

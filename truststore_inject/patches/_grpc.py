@@ -33,16 +33,17 @@ def patch(module: "ModuleType") -> str | None:
         data: bytes = stock(path)
         return data
 
-    loader.get_data = get_data  # type: ignore[union-attr]
     _loaders[module] = loader, get_data
+    loader.get_data = get_data  # type: ignore[union-attr]
     return None
 
 
 def unpatch(module: "ModuleType") -> None:
     """Give the loader its own ``get_data`` back.  What the core has read it keeps, for as long as the process lives."""
-    loader, ours = _loaders.pop(module, (None, None))
+    loader, ours = _loaders.get(module, (None, None))
     if loader is not None and vars(loader).get("get_data") is ours:
         del loader.get_data  # type: ignore[attr-defined]
+    _loaders.pop(module, None)
 
 
 # The loader of each patched module, and its replacement.

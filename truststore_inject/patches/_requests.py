@@ -40,9 +40,10 @@ def patch(module: "ModuleType") -> str | None:
 def unpatch(module: "ModuleType") -> None:
     """Put back the path and the context."""
     adapters = module.adapters
-    bundle, placeholder = _replaced.pop(module, ("", ""))
+    bundle, placeholder = _replaced.get(module, ("", ""))
     if bundle and placeholder == adapters.DEFAULT_CA_BUNDLE_PATH:
         adapters.DEFAULT_CA_BUNDLE_PATH = bundle
+    _replaced.pop(module, None)
     from . import contexts
 
     contexts.put_back(adapters)

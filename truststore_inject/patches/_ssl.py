@@ -28,6 +28,8 @@ _METHODS = ("load_default_certs", "set_default_verify_paths", "load_verify_locat
 # For each class that was patched: its module, the replacements, and what the class had of its own under their names.
 # More than one class: importlib.reload(ssl) makes a new one, and gevent and eventlet import a second ssl module.
 _replaced: "dict[type, tuple[ModuleType, dict[str, object], dict[str, object]]]" = {}
+# Those of them that are patched wholly: not while a patch is made or taken back, nor after an interrupt (Ctrl-C) in it.
+_whole: "set[type]" = set()
 _lock = allocate_lock()
 
 
@@ -35,18 +37,22 @@ def patch(module: "ModuleType") -> None:
     """Replace the three methods of the stock class, and the handshakes."""
     # Not module.SSLContext itself: gevent, eventlet and truststore put a subclass of theirs there.
     cls = next(cls for cls in module.SSLContext.__mro__ if module._SSLContext in cls.__bases__)
-    if cls in _replaced:
+    if cls in _whole:
         return
+    if cls in _replaced:
+        unpatch(module)  # what an interrupt has left of it
     for holder, replacements in {cls: _replacements(module, cls), **_handshakes(module)}.items():
         _replaced[holder] = module, {}, {}
         _replace(holder, replacements)
+    _whole.add(cls)
 
 
 def unpatch(module: "ModuleType") -> None:
     """Put the methods back.  Two of them are inherited from C: there the attribute is deleted."""
     for cls in [cls for cls in _replaced if _replaced[cls][0] is module]:
         with _lock:
-            _, replacements, own = _replaced.pop(cls)
+            _whole.discard(cls)
+            _, replacements, own = _replaced[cls]
         stores = _stores() if len(replacements) > len(_METHODS) else None
         if stores is not None:
             stores.release(cls)  # first: while the methods are there, no thread meets a context that is in the making
@@ -57,6 +63,7 @@ def unpatch(module: "ModuleType") -> None:
                 setattr(cls, name, own[name])
             else:
                 delattr(cls, name)
+        _replaced.pop(cls, None)  # last: another call goes on where an interrupt came
 
 
 def _replace(cls: type, attributes: "dict[str, object]") -> None:
@@ -71,7 +78,7 @@ def _replace(cls: type, attributes: "dict[str, object]") -> None:
 def _interpose(cls: type, interpositions: "Callable[[], dict[str, object]]") -> bool:
     """Replace what the store has to, once.  False if the patch was taken back meanwhile."""
     with _lock:  # two threads would wrap each other's
-        if cls not in _replaced:
+        if cls not in _whole:
             return False
         if len(_replaced[cls][1]) == len(_METHODS):
             _replace(cls, interpositions())
@@ -96,8 +103,8 @@ def _replacements(module: "ModuleType", cls: type) -> "dict[str, object]":
         return bool(stores.load(context, stock_verify_locations))
 
     def load_stock(context: "ssl.SSLContext", purpose: "ssl.Purpose" = server_auth) -> None:
-        stock_only.add(id(context))
         try:
+            stock_only.add(id(context))
             stock_default_certs(context, purpose)
         finally:
             stock_only.discard(id(context))

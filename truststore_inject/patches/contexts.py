@@ -1,9 +1,8 @@
 """Contexts that a library built before the injection, and keeps in its module globals."""
 
-import ssl
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterable
     from types import ModuleType
 
@@ -40,13 +39,13 @@ def renew(
 def put_back(module: "ModuleType") -> None:
     """Put the contexts of `module` back, except where somebody replaced ours."""
     for entry in [entry for entry in _renewed if entry[0] is module]:
-        _renewed.remove(entry)
         _, name, old, new = entry
         if getattr(module, name, None) is new:
             setattr(module, name, old)
+        _renewed.remove(entry)
 
 
-def keep_own(old: ssl.SSLContext, new: ssl.SSLContext, known: "Iterable[bytes]") -> str | None:
+def keep_own(old: "ssl.SSLContext", new: "ssl.SSLContext", known: "Iterable[bytes]") -> str | None:
     """Add the anchors that somebody added to `old` to `new`.  Return the reason if `new` can't take its place."""
     changed = [setting for setting in _SETTINGS if getattr(old, setting, None) != getattr(new, setting, None)]
     if type(old) is not type(new) or changed:
@@ -59,6 +58,8 @@ def keep_own(old: ssl.SSLContext, new: ssl.SSLContext, known: "Iterable[bytes]")
 
 def stock_anchors() -> list[bytes]:
     """The anchors (DER) of a stock default context; those in a hashed directory are not among them, stock has it so."""
+    import ssl  # here: a Python without it has libraries to patch too
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     stock = ssl.SSLContext.set_default_verify_paths
     getattr(stock, "__wrapped__", stock)(context)

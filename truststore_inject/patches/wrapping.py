@@ -17,18 +17,25 @@ def wrap(holder: object, name: str, wrapper: "Callable[..., object]") -> None:
     import wrapt
 
     own = vars(holder).get(name, _ABSENT)
-    wrapt.wrap_function_wrapper(holder, name, wrapper)
-    _wrapped.append((holder, name, own, vars(holder)[name]))
+    try:
+        wrapt.wrap_function_wrapper(holder, name, wrapper)
+        _wrapped.append((holder, name, own, vars(holder)[name]))
+    except BaseException:  # an interrupt too
+        _put_back(holder, name, own)
+        raise
 
 
 def unwrap(holder: object) -> None:
     """Put all of `holder` back, except what somebody wrapped again: theirs is not ours to remove."""
     for entry in [entry for entry in _wrapped if entry[0] is holder]:
-        _wrapped.remove(entry)
         _, name, own, ours = entry
-        if vars(holder).get(name) is not ours:
-            continue
-        if own is _ABSENT:
-            delattr(holder, name)
-        else:
-            setattr(holder, name, own)
+        if vars(holder).get(name) is ours:
+            _put_back(holder, name, own)
+        _wrapped.remove(entry)
+
+
+def _put_back(holder: object, name: str, own: object) -> None:
+    if own is not _ABSENT:
+        setattr(holder, name, own)
+    elif name in vars(holder):
+        delattr(holder, name)

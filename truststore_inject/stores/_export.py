@@ -54,11 +54,15 @@ def _write(anchors: "list[bytes]") -> str:
     import tempfile  # costs 5 ms, and is needed where there is no bundle only
 
     descriptor, path = tempfile.mkstemp(".pem", "truststore-inject-")  # 0600, O_EXCL
-    with open(descriptor, "wb") as file:
-        for anchor in dict.fromkeys(anchors):
-            base64 = binascii.b2a_base64(anchor, newline=False)
-            lines = [base64[start : start + 64] for start in range(0, len(base64), 64)]
-            file.write(b"\n".join([b"-----BEGIN CERTIFICATE-----", *lines, b"-----END CERTIFICATE-----", b""]))
+    try:
+        with open(descriptor, "wb") as file:
+            for anchor in dict.fromkeys(anchors):
+                base64 = binascii.b2a_base64(anchor, newline=False)
+                lines = [base64[start : start + 64] for start in range(0, len(base64), 64)]
+                file.write(b"\n".join([b"-----BEGIN CERTIFICATE-----", *lines, b"-----END CERTIFICATE-----", b""]))
+    except BaseException:  # the disk is full, or an interrupt came: half a file is of no use
+        _remove(path, os.getpid())
+        raise
     atexit.register(_remove, path, os.getpid())
     return path
 

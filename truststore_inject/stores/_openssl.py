@@ -51,10 +51,12 @@ class Store:
         self.source = source  # who says that it is there
         self.directories = directories  # hashed, read by OpenSSL when a chain asks for an anchor
         self.bundle = bundle
+        self.places: list[str] = []  # where it was looked for: a change there means another search
         self.anchors: list[bytes] = []  # DER: what the bundle holds and the directories lack
         self.parsed: Parsed | None = None  # the anchors, for all contexts
         self.parsable = True
         self.opaque = False  # the bundle holds more than plain certificates, only OpenSSL can read it
+        self.corrupt = False  # not all of the bundle could be loaded
 
 
 def load(context: ssl.SSLContext, load_verify_locations: "Callable[..., None]") -> bool:
@@ -68,13 +70,19 @@ def load(context: ssl.SSLContext, load_verify_locations: "Callable[..., None]") 
         except ssl.SSLError:
             good = _without_corrupt(store.anchors, context, load_verify_locations)
             _record.note(f"{store.bundle}: left out {len(store.anchors) - len(good)} corrupt certificates")
-            store.anchors = good
-            store.parsable = True
+            store.anchors, store.parsable, store.corrupt = good, True, True
     if store.opaque:
-        load_verify_locations(context, cafile=store.bundle)
-    if store.directories:
-        load_verify_locations(context, capath=os.pathsep.join(store.directories))
-    return bool(store.anchors or store.opaque or store.directories)
+        try:
+            load_verify_locations(context, cafile=store.bundle)
+        except OSError as error:  # ssl.SSLError is one
+            _record.note(f"{store.bundle}: not loaded, {error}")
+            store.opaque, store.corrupt = False, True
+    directories = store.directories
+    if store.corrupt:  # it was the bundle, perhaps, that made an empty directory a store
+        directories = [directory for directory in directories if _has_anchors(directory)]
+    if directories:
+        load_verify_locations(context, capath=os.pathsep.join(directories))
+    return bool(store.anchors or store.opaque or directories)
 
 
 def _add_parsed(store: Store, context: ssl.SSLContext) -> bool:
@@ -118,7 +126,10 @@ def listing() -> "Iterator[tuple[str, bytes]]":
         anchors = store.anchors
         if store.opaque:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.load_verify_locations(cafile=store.bundle)
+            try:
+                context.load_verify_locations(cafile=store.bundle)
+            except OSError as error:  # ssl.SSLError is one
+                _record.note(f"{store.bundle}: not read, {error}")
             anchors = context.get_ca_certs(binary_form=True)
         for anchor in anchors:
             yield store.bundle, anchor
@@ -146,7 +157,7 @@ def _current() -> Store | None:
 
 
 def _stamp(store: Store) -> object:
-    places = store.directories if store.bundle is None else [*store.directories, store.bundle]
+    places = dict.fromkeys([*store.places, *store.directories])
     return [os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"), *map(_identity, places)]
 
 
@@ -201,12 +212,15 @@ def _open(source: str, directories: list[str], bundle: str | None, complete: boo
     With `complete`, also what was added by hand to the bundle that goes with the directory, which OpenSSL does not look
     at on Debian: ``cat corp.pem >> /etc/ssl/certs/ca-certificates.crt``.
     """
+    places = [*directories, *filter(None, [bundle])]
     directories = [directory for directory in directories if os.path.isdir(directory)]
     if not _size(bundle) and complete and directories:
         bundle = _partner(directories[0], _PAIRS)
+        places += filter(None, [bundle])
     if not _size(bundle):
         bundle = None
     store = Store(source, directories, bundle)
+    store.places = places  # also what is not there, or empty: it may come back
     if bundle is not None:
         _add_bundle(store, bundle)
     return store if store.anchors or store.opaque or any(map(_has_anchors, store.directories)) else None
