@@ -215,7 +215,7 @@ CHAINS = {
     "root without keyUsage": Chain(({},), no(x509.KeyUsage)),
     "basicConstraints not critical": Chain(({},), but(x509.BasicConstraints(True, None), False)),
 }
-HEALTHY = [name for name in list(CHAINS)[:9]]
+HEALTHY = list(CHAINS)[:9]
 
 
 class Names(NamedTuple):
@@ -286,7 +286,9 @@ class Family:
             options = dict(options)
             kind, generation = options.pop("key", "ec"), options.pop("generation", 1)
             # RSA keys take their time to make: the holders share them.
-            private_key = key(f"{kind} {subject} of {self.holder} {generation}" if kind == "ec" else f"{kind} {subject[:5]}")
+            private_key = key(
+                f"{kind} {subject} of {self.holder} {generation}" if kind == "ec" else f"{kind} {subject[:5]}"
+            )
             made = make(f"{subject} of {self.holder}", private_key, issuer, ca=True, **options)
             self._authorities[at] = Authority(made, private_key)
         return self._authorities[at]
@@ -393,7 +395,9 @@ def blobs(certificates: Iterable[x509.Certificate]) -> list[Any]:
 
 NOWHERE = {"SSL_CERT_FILE": "/nonexistent/bundle.pem", "SSL_CERT_DIR": "/nonexistent/directory"}
 # Base64 that is no certificate, and what is no base64.
-CORRUPT = "".join(f"-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n" for text in ("MIIBYjCC", "MIIBY!"))
+CORRUPT = "".join(
+    f"-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----\n" for text in ("MIIBYjCC", "MIIBY!")
+)
 
 
 def write_stores(folder: Path, families: dict[str, Family], certifi_file: Path) -> dict[str, Store]:
@@ -419,11 +423,23 @@ def write_stores(folder: Path, families: dict[str, Family], certifi_file: Path) 
 
     whole = directory("whole", every)
     store("directory", every, SSL_CERT_DIR=whole)
-    store("two directories", every, SSL_CERT_DIR=":".join(directory(f"half-{n}", half) for n, half in enumerate(halves)))
+    store(
+        "two directories", every, SSL_CERT_DIR=":".join(directory(f"half-{n}", half) for n, half in enumerate(halves))
+    )
     store("bundle", every, SSL_CERT_FILE=bundle("bundle.pem", every))
-    store("directory and another bundle", every, SSL_CERT_DIR=directory("one", halves[0]), SSL_CERT_FILE=bundle("other", halves[1]))
+    store(
+        "directory and another bundle",
+        every,
+        SSL_CERT_DIR=directory("one", halves[0]),
+        SSL_CERT_FILE=bundle("other", halves[1]),
+    )
     store("directory and its bundle", every, SSL_CERT_DIR=whole, SSL_CERT_FILE=bundle("bundle.pem", every))
-    store("bundle appended by hand", every, SSL_CERT_DIR=directory("before", halves[0]), SSL_CERT_FILE=bundle("after", [*halves[0], *halves[1]]))
+    store(
+        "bundle appended by hand",
+        every,
+        SSL_CERT_DIR=directory("before", halves[0]),
+        SSL_CERT_FILE=bundle("after", [*halves[0], *halves[1]]),
+    )
     for name, in_directory, in_bundle in (
         ("a distribution's", every, every),
         ("a distribution's, bundle appended by hand", halves[0], [*halves[0], *halves[1]]),
@@ -431,8 +447,15 @@ def write_stores(folder: Path, families: dict[str, Family], certifi_file: Path) 
         at = directory(name, in_directory)
         store(name, every, at, bundle(f"{name}/ca-certificates.crt", in_bundle))
     store("a library's bundle named", every, SSL_CERT_DIR=whole, SSL_CERT_FILE=str(certifi_file))
-    store("directory and an extra file", every, SSL_CERT_DIR=directory("few", halves[0]), TRUSTSTORE_INJECT_EXTRA_CA_CERTS=bundle("extra", halves[1]))
-    corrupt = Path(bundle("corrupt-1", halves[0])).read_text() + CORRUPT + Path(bundle("corrupt-2", halves[1])).read_text()
+    store(
+        "directory and an extra file",
+        every,
+        SSL_CERT_DIR=directory("few", halves[0]),
+        TRUSTSTORE_INJECT_EXTRA_CA_CERTS=bundle("extra", halves[1]),
+    )
+    corrupt = (
+        Path(bundle("corrupt-1", halves[0])).read_text() + CORRUPT + Path(bundle("corrupt-2", halves[1])).read_text()
+    )
     (folder / "corrupt").write_text(corrupt)
     store("corrupt entries in the bundle", every, SSL_CERT_FILE=str(folder / "corrupt"))
     at = directory("corrupted", every)
@@ -503,7 +526,7 @@ def pairwise(dimensions: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
                     dimensions[place],
                     key=lambda value: sum(
                         ((at, had, place, value) if at < place else (place, value, at, had)) in open_pairs
-                        for at, had in row.items()  # noqa: B023 - called at once
+                        for at, had in row.items()
                     ),
                 )
         rows.append(tuple(row[place] for place in places))

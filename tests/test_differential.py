@@ -7,7 +7,6 @@ anchors those are is known from how the situation was made; nothing of the packa
 
 from __future__ import annotations
 
-import collections
 import json
 import sys
 from collections.abc import Iterable
@@ -19,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from handshakes import ASKS
 from harness import environment, run, shadow_certifi, write_bundle, write_directory
-from situations import HOLDERS, NAMES, NOWHERE, PEM, Family, Situation, anchors, blobs, grid, write_stores
+from situations import HOLDERS, NAMES, NOWHERE, PEM, Family, anchors, blobs, grid, write_stores
 
 pytestmark = pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="the operating system verifies there")
 
@@ -35,7 +34,9 @@ class World:
         with shadow_certifi(folder / "certifi", blobs(anchors(self.families["certifi"]))[0]) as python_path:
             self.python_path = python_path
         certifi = self._bundle("certifi/certifi/cacert.pem", anchors(self.families["certifi"]))
-        added = self._bundle("added/certifi/cacert.pem", [*anchors(self.families["certifi"]), *anchors(self.families["added"])])
+        added = self._bundle(
+            "added/certifi/cacert.pem", [*anchors(self.families["certifi"]), *anchors(self.families["added"])]
+        )
         (folder / "added" / "certifi" / "__init__.py").touch()
         record = folder / "added" / "certifi-1.dist-info" / "RECORD"
         record.parent.mkdir()
@@ -56,7 +57,9 @@ class World:
                 "variables": store.variables,
                 "places": store.places,
                 # load_verify_locations refuses a file without a certificate.
-                "files": {of: self._bundle(f"{name} {of}.pem", trusted or nobody) for of, trusted in store.trusted.items()},
+                "files": {
+                    of: self._bundle(f"{name} {of}.pem", trusted or nobody) for of, trusted in store.trusted.items()
+                },
             }
             for name, store in write_stores(folder / "stores", self.families, Path(certifi)).items()
         }
@@ -84,7 +87,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 def judge(work: dict[str, Any], file: Path, **variables: str | Path) -> Any:
     file.write_text(json.dumps(work))
-    result = run(Path(__file__).with_name("handshakes.py"), file, env=environment(**{**NOWHERE, **variables}), timeout=600)
+    result = run(
+        Path(__file__).with_name("handshakes.py"), file, env=environment(**{**NOWHERE, **variables}), timeout=600
+    )
     assert (result.returncode, result.stderr) == (0, ""), result.stderr[-3000:]
     return json.loads(result.stdout)
 
