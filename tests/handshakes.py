@@ -73,8 +73,8 @@ ASKS: dict[str, Callable[[Any], ssl.SSLContext]] = {
     ),
     "strict": lambda f: with_flag(default(f), ssl.VERIFY_X509_STRICT),
     "not strict": lambda f: with_flag(default(f), ssl.VERIFY_X509_STRICT, False),
-    "partial chains": lambda f: with_flag(default(f), 0x80000),  # VERIFY_X509_PARTIAL_CHAIN has a name since 3.10
-    "whole chains": lambda f: with_flag(default(f), 0x80000, False),
+    "partial chains": lambda f: with_flag(default(f), ssl.VERIFY_X509_PARTIAL_CHAIN),
+    "whole chains": lambda f: with_flag(default(f), ssl.VERIFY_X509_PARTIAL_CHAIN, False),
     "TLS 1.2": lambda f: default(f, ("maximum_version", ssl.TLSVersion.TLSv1_2)),
     "no host name check": lambda f: default(f, ("check_hostname", False)),
     "no verification": lambda f: default(f, ("check_hostname", False), ("verify_mode", ssl.CERT_NONE)),
@@ -109,7 +109,7 @@ def verdict(error: BaseException) -> str:
     seen: list[BaseException] = []
     while inner is not None and inner not in seen:
         seen.append(inner)
-        if isinstance(inner, ssl.SSLCertVerificationError):
+        if hasattr(inner, "verify_code"):
             return f"refused {inner.verify_code}"
         inside = [one for one in (*inner.args, getattr(inner, "reason", None)) if isinstance(one, BaseException)]
         inner = inner.__cause__ or inner.__context__ or next(iter(inside), None)
@@ -179,18 +179,18 @@ def judge_all(work: Any) -> list[str]:
     return verdicts
 
 
-def judge_libraries(work: Any) -> dict[str, str]:
+def judge_libraries(work: Any) -> list[str]:
     """The clients of clients.py, against real servers."""
     import clients
 
-    found = {}
-    for client, trust, case, url in work["situations"]:
+    verdicts = []
+    for client, trust, url in work["situations"]:
         try:
             getattr(clients, client)(url, trust)
-            found[f"{client} {trust} {case}"] = "accepted"
+            verdicts.append("accepted")
         except Exception as error:
-            found[f"{client} {trust} {case}"] = verdict(error)
-    return found
+            verdicts.append(verdict(error))
+    return verdicts
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ anchors those are is known from how the situation was made; nothing of the packa
 from __future__ import annotations
 
 import json
+import ssl
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,22 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from handshakes import ASKS
-from harness import environment, run, shadow_certifi, write_bundle, write_directory
-from situations import HOLDERS, NAMES, NOWHERE, PEM, Family, anchors, blobs, grid, write_stores
+from harness import Server, environment, run, shadow_certifi, write_bundle, write_directory
+from situations import (
+    CHAINS,
+    HEALTHY,
+    HOLDERS,
+    NAMES,
+    NOWHERE,
+    PEM,
+    WWW,
+    Family,
+    Names,
+    anchors,
+    blobs,
+    grid,
+    write_stores,
+)
 
 pytestmark = pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="the operating system verifies there")
 
@@ -63,16 +78,16 @@ class World:
             }
             for name, store in write_stores(folder / "stores", self.families, Path(certifi)).items()
         }
-        self._chains: dict[tuple[str, str, str], str] = {}
+        self._chains: dict[tuple[str, str, Names], str] = {}
 
     def _bundle(self, name: str, certificates: Iterable[x509.Certificate]) -> str:
         return str(write_bundle(self.folder / name, blobs(certificates)))
 
-    def chain(self, holder: str, chain: str, name: str) -> str:
+    def chain(self, holder: str, chain: str, names: Names) -> str:
         """The file that a server of this kind loads."""
-        at = holder, chain, name
+        at = holder, chain, names
         if at not in self._chains:
-            key, certificates = self.families[holder].sent(chain, NAMES[name])
+            key, certificates = self.families[holder].sent(chain, names)
             file = self.folder / f"chain-{len(self._chains)}.pem"
             pem = key.private_bytes(PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
             file.write_bytes(pem + b"".join(certificate.public_bytes(PEM) for certificate in certificates))
@@ -86,6 +101,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 def judge(work: dict[str, Any], file: Path, **variables: str | Path) -> Any:
+    """What handshakes.py says, a verdict for each of the situations in `work`."""
     file.write_text(json.dumps(work))
     result = run(
         Path(__file__).with_name("handshakes.py"), file, env=environment(**{**NOWHERE, **variables}), timeout=600
@@ -113,7 +129,7 @@ def test_every_situation(world: World, tmp_path: Path, capsys: pytest.CaptureFix
         "stores": world.stores,
         "files": world.files,
         "situations": [
-            (row.store, row.ask, world.chain(row.holder, row.chain, row.name), NAMES[row.name].asked)
+            (row.store, row.ask, world.chain(row.holder, row.chain, NAMES[row.name]), NAMES[row.name].asked)
             for row in situations
         ],
     }
@@ -123,3 +139,96 @@ def test_every_situation(world: World, tmp_path: Path, capsys: pytest.CaptureFix
         for more in ({}, {"TRUSTSTORE_INJECT": "0"})
     )
     compare(injected, stock, capsys, "situations")
+
+
+LIBRARIES = (
+    "urllib_request",
+    "asyncio_streams",
+    "urllib3",
+    "urllib3_certifi",
+    "requests_session",
+    "httpx_sync",
+    "aiohttp",
+)
+# Here the host is this one.
+LOCALHOST, ADDRESS = Names("localhost", ("localhost",)), Names("127.0.0.1", ("127.0.0.1",))
+REFUSED = (
+    "intermediate missing",
+    "leaf expired",
+    "root expired",
+    "intermediate that is no CA",
+    "leaf for clients",
+    "path length 0 in the upper intermediate",
+    "excluded names",
+    "leaf signed with SHA-1",
+    "self-signed leaf",
+    "intermediate without authorityKeyIdentifier",  # VERIFY_X509_STRICT alone
+)
+SERVERS = {
+    **{f"{chain}, {holder}": (holder, chain, LOCALHOST) for chain in HEALTHY[1:5] for holder in ("store", "private")},
+    **{holder: (holder, "one intermediate", LOCALHOST) for holder in ("certifi", "added", "nobody")},
+    **{
+        chain: ("store", chain, LOCALHOST)
+        for chain in (*REFUSED, *(one for one in CHAINS if one.startswith("an anchor")))
+    },
+    "address": ("store", "RSA", ADDRESS),
+    "a name and not the address": ("store", "one intermediate", ADDRESS._replace(names=("localhost",))),
+    "another name": ("store", "one intermediate", LOCALHOST._replace(names=WWW)),
+    "the common name": ("store", "one intermediate", Names("localhost", (), "localhost")),
+    "one of several names": ("store", "one intermediate", LOCALHOST._replace(names=(*WWW, "localhost"))),
+}
+
+
+@pytest.fixture(scope="module")
+def library_urls(world: World) -> Iterator[dict[str, str]]:
+    servers = {}
+    for case, (holder, chain, names) in SERVERS.items():
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.set_ciphers("ALL:@SECLEVEL=0")  # the client decides
+        context.load_cert_chain(world.chain(holder, chain, names))
+        servers[case] = Server(context)
+    yield {case: f"https://{SERVERS[case][2].asked}:{server.port}/" for case, server in servers.items()}
+    for server in servers.values():
+        server.close()
+
+
+Judged = dict[tuple[str, str, str], str]
+
+
+@pytest.fixture(scope="module")
+def libraries(
+    world: World, library_urls: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Judged]:
+    """The verdicts of the libraries, where default trust is asked for, as `default` says, and with a CA file."""
+    ways = [(client, "default", case) for client in LIBRARIES for case in SERVERS]
+    ways += [(client, "pinned", case) for client in LIBRARIES for case in SERVERS if SERVERS[case][1] in HEALTHY]
+    file = tmp_path_factory.mktemp("libraries") / "work.json"
+
+    def judge_them(default: str, **variables: str | Path) -> Judged:
+        trust = {"default": default, "pinned": world.files["private_file"]}
+        rows = [(client, trust[way], library_urls[case]) for client, way, case in ways]
+        found = judge({"libraries": True, "situations": rows}, file, PYTHONPATH=world.python_path, **variables)
+        return dict(zip(ways, found, strict=True))
+
+    return judge_them
+
+
+# Their anchors are the same, so that stock has to be asked once.
+STORES = ("a library's bundle named", "bundle", "bundle appended by hand")
+
+
+@pytest.fixture(scope="module")
+def stock_libraries(world: World, libraries: Callable[..., Judged]) -> Judged:
+    return libraries(world.stores[STORES[0]]["files"]["default"], TRUSTSTORE_INJECT="0")
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_every_library(
+    world: World,
+    libraries: Callable[..., Judged],
+    stock_libraries: Judged,
+    capsys: pytest.CaptureFixture[str],
+    store: str,
+) -> None:
+    injected = libraries("default", **world.stores[store]["variables"])
+    compare(injected, stock_libraries, capsys, f"with libraries, {store}")
