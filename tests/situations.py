@@ -498,7 +498,7 @@ def grid(stores: Iterable[str], asks: Iterable[str]) -> list[Situation]:
     healthy, names, cycled = (itertools.cycle(values) for values in (HEALTHY, GOOD_NAMES, dimensions[2]))
     for ask, store, holder in itertools.product(*dimensions[1:4]):
         rows[Situation(next(healthy), ask, store, holder, next(names))] = None
-    for ask, holder in ORDINARY:
+    for ask, holder in (pair for pair in ORDINARY if pair[0] in dimensions[1]):
         for chain in CHAINS:
             for store in dimensions[2] if CHAINS[chain].anchor != "root" else [next(cycled)]:
                 rows[Situation(chain, ask, store, holder, next(names))] = None

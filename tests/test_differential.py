@@ -18,7 +18,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from handshakes import ASKS
-from harness import Server, environment, run, shadow_certifi, write_bundle, write_directory
+from harness import HERE, Server, environment, run, shadow_certifi, write_bundle, write_directory
 from situations import (
     CHAINS,
     HEALTHY,
@@ -29,6 +29,7 @@ from situations import (
     WWW,
     Family,
     Names,
+    Situation,
     anchors,
     blobs,
     grid,
@@ -48,24 +49,16 @@ class World:
         self.families = {holder: Family(holder) for holder in HOLDERS}
         with shadow_certifi(folder / "certifi", blobs(anchors(self.families["certifi"]))[0]) as python_path:
             self.python_path = python_path
-        certifi = self._bundle("certifi/certifi/cacert.pem", anchors(self.families["certifi"]))
-        added = self._bundle(
+        certifi = self.bundle("certifi/certifi/cacert.pem", anchors(self.families["certifi"]))
+        added = self.bundle(
             "added/certifi/cacert.pem", [*anchors(self.families["certifi"]), *anchors(self.families["added"])]
         )
         (folder / "added" / "certifi" / "__init__.py").touch()
         record = folder / "added" / "certifi-1.dist-info" / "RECORD"
         record.parent.mkdir()
         record.write_text(f"certifi/cacert.pem,sha256=of-the-original,{Path(certifi).stat().st_size}\n")
-        private = anchors(self.families["private"])
-        self.files = {
-            "certifi_file": certifi,
-            "added_file": added,
-            "private_file": self._bundle("private.pem", private),
-            "private_directory": str(write_directory(folder / "private", blobs(private))),
-            "private_der": str(folder / "private.der"),
-        }
-        der = serialization.Encoding.DER
-        (folder / "private.der").write_bytes(b"".join(anchor.public_bytes(der) for anchor in private))
+        private = self.pinned("private", anchors(self.families["private"]))
+        self.files = {"certifi_file": certifi, "added_file": added, **private}
         nobody = [Family("nobody's business").anchors("direct")[0]]
         self.stores = {
             name: {
@@ -73,15 +66,25 @@ class World:
                 "places": store.places,
                 # load_verify_locations refuses a file without a certificate.
                 "files": {
-                    of: self._bundle(f"{name} {of}.pem", trusted or nobody) for of, trusted in store.trusted.items()
+                    of: self.bundle(f"{name} {of}.pem", trusted or nobody) for of, trusted in store.trusted.items()
                 },
             }
             for name, store in write_stores(folder / "stores", self.families, Path(certifi)).items()
         }
         self._chains: dict[tuple[str, str, Names], str] = {}
 
-    def _bundle(self, name: str, certificates: Iterable[x509.Certificate]) -> str:
+    def bundle(self, name: str, certificates: Iterable[x509.Certificate]) -> str:
         return str(write_bundle(self.folder / name, blobs(certificates)))
+
+    def pinned(self, name: str, certificates: list[x509.Certificate]) -> dict[str, str]:
+        """`certificates` in each form that a client can load."""
+        der = self.folder / f"{name}.der"
+        der.write_bytes(b"".join(certificate.public_bytes(serialization.Encoding.DER) for certificate in certificates))
+        return {
+            "private_file": self.bundle(f"{name}.pem", certificates),
+            "private_directory": str(write_directory(self.folder / name, blobs(certificates))),
+            "private_der": str(der),
+        }
 
     def chain(self, holder: str, chain: str, names: Names) -> str:
         """The file that a server of this kind loads."""
@@ -93,6 +96,14 @@ class World:
             file.write_bytes(pem + b"".join(certificate.public_bytes(PEM) for certificate in certificates))
             self._chains[at] = str(file)
         return self._chains[at]
+
+    def work(self, situations: Iterable[Situation], stores: dict[str, Any], files: dict[str, str]) -> dict[str, Any]:
+        """What handshakes.py has to do."""
+        rows = [
+            (row.store, row.ask, self.chain(row.holder, row.chain, NAMES[row.name]), NAMES[row.name].asked)
+            for row in situations
+        ]
+        return {"libraries": False, "stores": stores, "files": files, "situations": rows}
 
 
 @pytest.fixture(scope="module")
@@ -124,15 +135,7 @@ def compare(injected: dict[Any, str], stock: dict[Any, str], capsys: pytest.Capt
 
 def test_every_situation(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     situations = sorted(grid(world.stores, ASKS), key=lambda situation: (situation.store, situation.ask))
-    work = {
-        "libraries": False,
-        "stores": world.stores,
-        "files": world.files,
-        "situations": [
-            (row.store, row.ask, world.chain(row.holder, row.chain, NAMES[row.name]), NAMES[row.name].asked)
-            for row in situations
-        ],
-    }
+    work = world.work(situations, world.stores, world.files)
     path = {"PYTHONPATH": world.python_path}
     injected, stock = (
         dict(zip(situations, judge(work, tmp_path / "work.json", **path, **more), strict=True))
@@ -232,3 +235,67 @@ def test_every_library(
 ) -> None:
     injected = libraries("default", **world.stores[store]["variables"])
     compare(injected, stock_libraries, capsys, f"with libraries, {store}")
+
+
+# Where the operating system verifies: trust that it has no part in, and default trust in each way.
+EXPLICIT = ("cafile", "capath", "cadata, DER", "bare", "for another purpose", "no verification")
+NATIVE = (
+    *("create_default_context", "load_default_certs", "set_default_verify_paths", "strict", "not strict", "TLS 1.2"),
+    *("partial chains", "no host name check", "certifi's file", "certifi's contents", "default and cafile"),
+    *("cafile and default", "default and capath", *EXPLICIT),
+)
+# What it may accept although OpenSSL does not (docs/platforms.md), as codes of OpenSSL: VERIFY_X509_STRICT, the security
+# level.  And as chains: paths that OpenSSL does not try, anchors that are not self-signed, a leaf's keyUsage.
+OWN_RULES = {f"refused {code}" for code in (*range(79, 95), *range(66, 69))}
+OWN_WAYS = (
+    "intermediate cross-signed",
+    "only the intermediate is an anchor",
+    "only the leaf is an anchor",
+    "leaf that may not sign",
+)
+BY_THE_SYSTEM = "refused 4711"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the operating system needs no stand-in")
+def test_where_the_operating_system_verifies(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It may refuse more, by its own rules; what stock refuses, it accepts only where that is documented.
+
+    A stand-in (standin/sitecustomize.py) plays the operating system.
+    """
+
+    def roots(holder: str, chains: Iterable[str] = HEALTHY) -> list[x509.Certificate]:
+        # Among a context's own anchors these alone: with one that is no CA in it, OpenSSL would verify.
+        return [anchor for chain in chains for anchor in world.families[holder].anchors(chain)]
+
+    system, beside = roots("store", CHAINS), world.bundle("beside.pem", roots("nobody"))
+    stores = {}
+    for name, variables, own in (
+        ("the system's", {}, []),
+        ("the system's and SSL_CERT_FILE", {"SSL_CERT_FILE": beside}, roots("nobody")),
+        ("the system's and an extra file", {"TRUSTSTORE_INJECT_EXTRA_CA_CERTS": beside}, roots("nobody")),
+    ):
+        trusted = world.bundle(f"{name}.pem", [*system, *own])
+        stores[name] = {
+            "variables": {**NOWHERE, **variables},
+            "places": None,
+            "files": {"default": trusted, "certifi": trusted},
+        }
+    situations = sorted(grid(stores, NATIVE), key=lambda situation: (situation.store, situation.ask))
+    work = world.work(situations, stores, {**world.files, **world.pinned("roots", roots("private"))})
+    path = f"{HERE / 'standin'}:{world.python_path}"
+    root = world.bundle("root.pem", system)
+    found = judge(work, tmp_path / "work.json", PYTHONPATH=path, STANDIN_ROOT=root)
+    stock = judge(work, tmp_path / "work.json", PYTHONPATH=world.python_path, TRUSTSTORE_INJECT="0")
+
+    def as_stock(row: Situation, verdict: str, by_stock: str) -> str:
+        """`verdict` where it is allowed, else that of stock."""
+        if row.ask in EXPLICIT:
+            return by_stock
+        if verdict == "accepted":
+            return verdict if by_stock in OWN_RULES or row.chain in OWN_WAYS else by_stock
+        return verdict if verdict == BY_THE_SYSTEM or row.name == "nothing asked" else by_stock
+
+    allowed = {
+        row: as_stock(row, verdict, by_stock) for row, verdict, by_stock in zip(situations, found, stock, strict=True)
+    }
+    compare(dict(zip(situations, found, strict=True)), allowed, capsys, "where the operating system verifies")
