@@ -116,6 +116,52 @@ def test_plain_debian_reads_the_directory_alone(places: Places, authorities: Aut
     }
 
 
+def renewed_ca() -> tuple[trustme.CA, trustme.CA]:
+    """Two with the same subject, and keys of their own."""
+    names = {"organization_name": "corp of the tests", "organization_unit_name": "one and the same"}
+    return trustme.CA(**names), trustme.CA(**names)
+
+
+@pytest.mark.parametrize("spelling", ["the same", "another kind of string", "another case"])
+def test_a_renewed_ca_appended_by_hand_does_not_hide_the_old_one(
+    places: Places, authorities: Authorities, spelling: str
+) -> None:
+    """OpenSSL looks into no directory for a subject that it has in memory."""
+    old, new = renewed_ca()
+    places.debian(old, authorities.private)
+    der = ssl.PEM_cert_to_DER_cert(new.cert_pem.bytes().decode())
+    utf8 = b"\x0c\x11corp of the tests"
+    other = {"another kind of string": b"\x13\x11corp of the tests", "another case": b"\x0c\x11CORP of the tests"}
+    assert utf8 in der
+    with places.bundle.open("a") as bundle:
+        bundle.write(ssl.DER_cert_to_PEM_cert(der.replace(utf8, other.get(spelling, utf8))))
+    assert Loaded().anchors == 2
+
+
+def test_a_renewed_ca_in_another_directory_is_found(places: Places, authorities: Authorities) -> None:
+    """OpenSSL looks into the next directory only for a subject that the one before lacks."""
+    old, new = renewed_ca()
+    one = write_directory(places.root / "one", [old, authorities.private])
+    two = write_directory(places.root / "two", [new, authorities.system])
+    places.setenv(SSL_CERT_DIR=f"{one}{os.pathsep}{two}")
+    assert Loaded().anchors == 2
+
+
+def test_a_corrupt_certificate_with_the_subject_of_a_renewed_ca_is_left_out(
+    places: Places, authorities: Authorities
+) -> None:
+    old, new = renewed_ca()
+    places.debian(old, authorities.private)
+    der = ssl.PEM_cert_to_DER_cert(old.cert_pem.bytes().decode())
+    algorithm = b"*\x86H\xce=\x04\x03\x02"
+    assert b"\x06\x08" + algorithm in der
+    corrupt = der.replace(b"\x06\x08" + algorithm, b"\x07\x08" + algorithm)
+    (places.directory / "0badbad0.0").write_text(ssl.DER_cert_to_PEM_cert(corrupt))
+    with places.bundle.open("ab") as bundle:
+        bundle.write(new.cert_pem.bytes())
+    assert Loaded().anchors == 2
+
+
 @pytest.mark.parametrize("how", ["appended", "renamed", "mounted", "appended to the built-in bundle"])
 def test_a_ca_added_to_the_bundle_by_hand_is_not_lost(places: Places, authorities: Authorities, how: str) -> None:
     """Just what the directory lacks is loaded; the rest stays lazy."""

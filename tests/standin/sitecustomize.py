@@ -27,22 +27,29 @@ if os.environ.get("TRUSTSTORE_INJECT") != "0":
             if fault := os.environ.get("STANDIN_FAULT"):
                 raise getattr(builtins, fault)("made by the test")
         anchors += [x509.load_der_x509_certificate(anchor) for anchor in settings.get_ca_certs(binary_form=True)]
-        # trustme's certificates are not what the Web's rules demand (a critical subjectAltName); names are checked here.
-        any_leaf = verification.ExtensionPolicy.permit_all().require_present(
+        # trustme's certificates are not what the Web's rules demand: a critical subjectAltName.
+        any_leaf = verification.ExtensionPolicy.webpki_defaults_ee().require_present(
             x509.SubjectAlternativeName, verification.Criticality.AGNOSTIC, None
         )
         authorities = verification.ExtensionPolicy.webpki_defaults_ca()
         policy = verification.PolicyBuilder().store(verification.Store(anchors))
         policy = policy.extension_policies(ca_policy=authorities, ee_policy=any_leaf)
-        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        known = {*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))}
-        subject = x509.DNSName(names.get_values_for_type(x509.DNSName)[0])
-        if settings.check_hostname and server_hostname not in known:
-            raise refusal("another host's certificate")
         try:
+            names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            subject = general_name(server_hostname) if settings.check_hostname else names[0]
             policy.build_server_verifier(subject).verify(leaf, others)
-        except verification.VerificationError as error:
+        except (verification.VerificationError, x509.ExtensionNotFound, ValueError) as error:
             raise refusal(str(error)) from None
+
+    def general_name(host):
+        import ipaddress
+
+        from cryptography import x509
+
+        try:
+            return x509.IPAddress(ipaddress.ip_address(host))
+        except ValueError:
+            return x509.DNSName(host)
 
     def refusal(text):
         import ssl

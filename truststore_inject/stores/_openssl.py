@@ -6,6 +6,7 @@ So the directory is used where there is one, and of the bundle only what the dir
 https://docs.openssl.org/3.0/man3/SSL_CTX_load_verify_locations/
 """
 
+import _ssl
 import os
 import ssl
 import sys
@@ -15,7 +16,7 @@ from . import _bundled, _pem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from ._parsed import Parsed
 
@@ -57,6 +58,7 @@ class Store:
         self.parsable = True
         self.opaque = False  # the bundle holds more than plain certificates, only OpenSSL can read it
         self.corrupt = False  # not all of the bundle could be loaded
+        self.by_subject: dict[bytes, list[bytes]] | None = None  # what the directories hold, once it was needed
 
 
 def load(context: ssl.SSLContext, load_verify_locations: "Callable[..., None]") -> bool:
@@ -65,10 +67,8 @@ def load(context: ssl.SSLContext, load_verify_locations: "Callable[..., None]") 
     if store is None:
         return False
     if store.anchors and not _add_parsed(store, context):
-        try:
-            load_verify_locations(context, cadata=b"".join(store.anchors))
-        except ssl.SSLError:
-            good = _without_corrupt(store.anchors, context, load_verify_locations)
+        good = _load_anchors(store.anchors, context, load_verify_locations)
+        if len(good) < len(store.anchors):
             _record.note(f"{store.bundle}: left out {len(store.anchors) - len(good)} corrupt certificates")
             store.anchors, store.parsable, store.corrupt = good, True, True
     if store.opaque:
@@ -81,6 +81,8 @@ def load(context: ssl.SSLContext, load_verify_locations: "Callable[..., None]") 
     if store.corrupt:  # it was the bundle, perhaps, that made an empty directory a store
         directories = [directory for directory in directories if _has_anchors(directory)]
     if directories:
+        in_memory = [*store.anchors, *_ssl._SSLContext.get_ca_certs(context, True)]  # a subclass may not offer it
+        _load_anchors(_hidden(store, in_memory), context, load_verify_locations)
         load_verify_locations(context, capath=os.pathsep.join(directories))
     return bool(store.anchors or store.opaque or directories)
 
@@ -292,18 +294,75 @@ def _certificates(path: str) -> list[bytes]:
         return []
 
 
-def _without_corrupt(
+def _load_anchors(
     anchors: list[bytes], context: ssl.SSLContext, load_verify_locations: "Callable[..., None]"
 ) -> list[bytes]:
-    """Load one by one: a corrupt certificate makes OpenSSL give up on the whole bundle."""
-    good = []
-    for anchor in anchors:
+    """Load what is not corrupt of `anchors`, and return it."""
+    if anchors:
         try:
-            load_verify_locations(context, cadata=anchor)
-        except (ssl.SSLError, ValueError):
-            continue
-        good.append(anchor)
-    return good
+            load_verify_locations(context, cadata=b"".join(anchors))
+        except ssl.SSLError:  # one by one: a corrupt certificate makes OpenSSL give up on all of them
+            good = []
+            for anchor in anchors:
+                try:
+                    load_verify_locations(context, cadata=anchor)
+                except (ssl.SSLError, ValueError):
+                    continue
+                good.append(anchor)
+            return good
+    return anchors
+
+
+def _hidden(store: Store, loaded: "Collection[bytes]") -> list[bytes]:
+    """The anchors in the directories that OpenSSL would not find, because others with their subject were `loaded`.
+
+    It looks into a directory only for a subject that it has nothing of in memory, and into the next one only for what
+    the one before lacks.  But a CA that is renewed keeps its subject: with a new key, or the old one and new dates.
+    https://docs.openssl.org/3.0/man3/X509_LOOKUP_hash_dir/
+    """
+    if not loaded and len(store.directories) == 1:
+        return []  # nothing is read: the ordinary case
+    if store.by_subject is None:
+        store.by_subject = {}
+        for directory in store.directories:
+            for entry in _hashed(directory):
+                for anchor in _certificates(entry.path):
+                    store.by_subject.setdefault(_subject(anchor), []).append(anchor)
+    subjects = set(map(_subject, loaded))
+    return [
+        anchor
+        for subject, anchors in store.by_subject.items()
+        if subject in subjects or (len(store.directories) > 1 and len(anchors) > 1)
+        for anchor in anchors
+        if anchor not in loaded
+    ]
+
+
+# OpenSSL compares names without regard to case and to the kind of string (PrintableString, T61String, IA5String).
+_CANONICAL = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ\x13\x14\x16", b"abcdefghijklmnopqrstuvwxyz\x0c\x0c\x0c")
+
+
+def _subject(certificate: bytes) -> bytes:
+    """The subject of a DER certificate, to compare with others; empty for what is none.
+
+    It follows the version, the serial number, the algorithm, the issuer and the validity (RFC 5280, section 4.1).
+    """
+    try:
+        at, _ = _content(certificate, _content(certificate, 0)[0])
+        for _ in range(5 if certificate[at] == 0xA0 else 4):  # version 1 is not written down
+            _, at = _content(certificate, at)
+        return certificate[at : _content(certificate, at)[1]].translate(_CANONICAL)
+    except IndexError:
+        return b""
+
+
+def _content(der: bytes, at: int) -> tuple[int, int]:
+    """Where the content of the element at `at` begins and ends.  Raises `IndexError`."""
+    length, start = der[at + 1], at + 2
+    if length & 0x80:
+        start += length & 0x7F
+        length = int.from_bytes(der[at + 2 : start], "big")
+    return start, start + length
 
 
 def _size(path: str | None) -> int:
