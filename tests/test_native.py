@@ -1025,6 +1025,19 @@ except ssl.SSLCertVerificationError as error:
     assert "python -m truststore_inject check localhost" in note
 
 
+def test_check_finds_the_anchor_that_the_system_does_not_name(
+    urls: dict[str, str], root: Path, ca_file: Callable[[str], Path]
+) -> None:
+    extra = ca_file("system")
+    env = {**native(root, TRUSTSTORE_INJECT_EXTRA_CA_CERTS=extra), "NO_PROXY": "*"}
+    for case in ("system", "intermediate"):
+        result = run("-m", "truststore_inject", "check", urls[case], "--json", env=env)
+        assert result.returncode == 0, result.stdout + result.stderr
+        (found,) = json.loads(result.stdout)
+        assert "system of the tests" in found["anchor"]["subject"]
+        assert found["anchor"]["place"] == str(extra)
+
+
 def test_what_the_variables_name_is_listed_too(root: Path, store: Path, ca_file: Callable[[str], Path]) -> None:
     """As it is trusted in addition to what the operating system lists: pyOpenSSL, grpcio and ``export`` get it."""
     code = """

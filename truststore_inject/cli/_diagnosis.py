@@ -72,7 +72,7 @@ def diagnose(target: Target, timeout: float, ca_file: str | None) -> dict[str, A
         "target": str(target),
         "proxy": f"{through[0]}:{through[1]}" if through else None,
         "chain": [_describe(certificate) for certificate in chain],
-        "anchor": _anchor(store["path"], ca_file) if store["verdict"] == "accepted" else None,
+        "anchor": _anchor(store["path"], chain, ca_file) if store["verdict"] == "accepted" else None,
         "stock": {key: stock[key] for key in ("verdict", "code", "words")},
         "store": {key: store[key] for key in ("verdict", "code", "words")},
         "clients": verdicts,
@@ -159,18 +159,36 @@ def _key(certificate: Any) -> str:
     return {"EllipticCurve": "EC"}.get(kind, kind) + (f" {key.key_size} bits" if hasattr(key, "key_size") else "")
 
 
-def _anchor(path: list[str], ca_file: str | None) -> dict[str, Any] | None:
-    if not path:
-        return None
+def _anchor(path: list[str], chain: list[Any], ca_file: str | None) -> dict[str, Any] | None:
+    """The anchor at the end of the verified `path` (DER in base64), and where it lies."""
     from cryptography import x509
 
-    der = base64.b64decode(path[-1])
-    place = "not found: the interpreter that accepted it looks elsewhere"
-    for candidate in (ca_file, _settings.extra_ca_certs()):
-        if candidate is not None and der in _certificates(candidate):
-            place = candidate
-    place = next((found for found, anchor in stores.listing() if anchor == der), place)
-    return {"subject": _name(x509.load_der_x509_certificate(der).subject), "place": place}
+    places: dict[bytes, str] = {}
+    for file in (ca_file, _settings.extra_ca_certs()):
+        places.update(dict.fromkeys(_certificates(file) if file is not None else (), str(file)))
+    places.update((anchor, place) for place, anchor in stores.listing())
+    if stores.interpositions is not None:
+        # The operating system does not say which path it found; it is the issuer of what the server sent last.
+        found = next((der for der in places if _issued(chain[-1], der)), None)
+    else:
+        found = base64.b64decode(path[-1]) if path else None
+    if found is None:
+        return None
+    place = places.get(found, "not found: the interpreter that accepted it looks elsewhere")
+    return {"subject": _name(x509.load_der_x509_certificate(found).subject), "place": place}
+
+
+def _issued(certificate: Any, der: bytes) -> bool:
+    """Whether the CA `der` has signed `certificate`, or is it."""
+    from cryptography import exceptions, x509
+
+    try:
+        issuer = x509.load_der_x509_certificate(der)
+        if issuer != certificate:
+            certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, exceptions.InvalidSignature):
+        return False
+    return True
 
 
 def _certificates(path: str) -> list[bytes]:
