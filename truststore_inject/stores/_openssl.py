@@ -16,7 +16,7 @@ from . import _bundled, _pem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 # The hashed directory of a distribution and the bundle that is written from the same anchors.
 _PAIRS = (
@@ -65,7 +65,7 @@ def load(context: ssl.SSLContext, load_verify_locations: "Callable[..., None]") 
     if store.opaque:
         load_verify_locations(context, cafile=store.bundle)
     if store.directories:
-        in_memory = [*store.anchors, *_ssl._SSLContext.get_ca_certs(context, True)]  # a subclass may not offer it
+        in_memory = {*store.anchors, *_ssl._SSLContext.get_ca_certs(context, True)}  # a subclass may not offer it
         _load_anchors(_hidden(store, in_memory), context, load_verify_locations)
         load_verify_locations(context, capath=os.pathsep.join(store.directories))
     return bool(store.anchors or store.opaque or store.directories)
@@ -269,7 +269,7 @@ def _load_anchors(
     return anchors
 
 
-def _hidden(store: Store, loaded: "Collection[bytes]") -> list[bytes]:
+def _hidden(store: Store, loaded: set[bytes]) -> list[bytes]:
     """The anchors in the directories that OpenSSL would not find, because others with their subject were `loaded`.
 
     It looks into a directory only for a subject that it has nothing of in memory, and into the next one only for what
