@@ -496,8 +496,10 @@ def grid(stores: Iterable[str], asks: Iterable[str]) -> list[Situation]:
     dimensions = [list(CHAINS), list(asks), list(stores), list(HOLDERS), list(NAMES)]
     rows = dict.fromkeys(Situation(*row) for row in pairwise(dimensions))
     healthy, names, cycled = (itertools.cycle(values) for values in (HEALTHY, GOOD_NAMES, dimensions[2]))
-    for ask, store, holder in itertools.product(*dimensions[1:4]):
-        rows[Situation(next(healthy), ask, store, holder, next(names))] = None
+    others = itertools.cycle(HOLDERS[1:])
+    for ask, store in itertools.product(*dimensions[1:3]):
+        for holder in (HOLDERS[0], next(others)):
+            rows[Situation(next(healthy), ask, store, holder, next(names))] = None
     for ask, holder in (pair for pair in ORDINARY if pair[0] in dimensions[1]):
         for chain in CHAINS:
             for store in dimensions[2] if CHAINS[chain].anchor != "root" else [next(cycled)]:

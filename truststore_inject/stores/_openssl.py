@@ -16,7 +16,7 @@ from . import _bundled, _pem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from ._parsed import Parsed
 
@@ -81,7 +81,7 @@ def load(context: ssl.SSLContext, load_verify_locations: "Callable[..., None]") 
     if store.corrupt:  # it was the bundle, perhaps, that made an empty directory a store
         directories = [directory for directory in directories if _has_anchors(directory)]
     if directories:
-        in_memory = [*store.anchors, *_ssl._SSLContext.get_ca_certs(context, True)]  # a subclass may not offer it
+        in_memory = {*store.anchors, *_ssl._SSLContext.get_ca_certs(context, True)}  # a subclass may not offer it
         _load_anchors(_hidden(store, in_memory), context, load_verify_locations)
         load_verify_locations(context, capath=os.pathsep.join(directories))
     return bool(store.anchors or store.opaque or directories)
@@ -313,7 +313,7 @@ def _load_anchors(
     return anchors
 
 
-def _hidden(store: Store, loaded: "Collection[bytes]") -> list[bytes]:
+def _hidden(store: Store, loaded: set[bytes]) -> list[bytes]:
     """The anchors in the directories that OpenSSL would not find, because others with their subject were `loaded`.
 
     It looks into a directory only for a subject that it has nothing of in memory, and into the next one only for what
