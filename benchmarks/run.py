@@ -284,8 +284,10 @@ def run(folder: Path, effort: Effort) -> dict[str, Any]:
         print(f"{time.monotonic() - began:4.0f} s  {text}", file=sys.stderr)
 
     say("environments")
-    subjects = [Subject(name, make_environment(folder / name, *LIBRARIES, *SUBJECTS[name])) for name in SUBJECTS]
-    tools = make_environment(folder / "tools", "trustme", "cryptography", "matplotlib")
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        made = pool.map(lambda name: make_environment(folder / name, *LIBRARIES, *SUBJECTS[name]), SUBJECTS)
+        tools = make_environment(folder / "tools", "trustme", "cryptography", "matplotlib")
+        subjects = [Subject(name, python) for name, python in zip(SUBJECTS, made, strict=True)]
     subprocess.run([tools, HERE / "certificates.py", folder, str(max(effort.sizes))], check=True)
     directory, store = ssl.get_default_verify_paths().openssl_capath, folder / "store"
     shutil.copytree(directory, store)
