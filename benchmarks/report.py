@@ -12,7 +12,10 @@ Rows = Mapping[str, Mapping[str, Any]]
 
 def markdown(results: Mapping[str, Any]) -> str:
     machine, operations = results["machine"], results["operations"]
-    about = "Python {python}, {openssl}, {system}, a store of {anchors} anchors, {date}.".format(**machine)
+    about = (
+        "Python {python}, {openssl}, {system}, a store of {anchors} anchors, {date}; {effort[pairs]} starts of each kind, "
+        "at most {effort[turns]} turns of each operation, {seconds} seconds in all.".format(**machine)
+    )
     seconds = "median and quartiles, and the ratio to bare turn by turn"
     return (
         "\n\n".join(

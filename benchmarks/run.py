@@ -2,7 +2,7 @@
 
 ``python3 benchmarks/run.py [--quick]`` makes an environment for each of them in a temporary folder (with pip, from the
 package index), measures them in turn, and writes benchmarks/results.json, results.md, costs.svg and growth.svg.  It needs
-Linux, openssl and strace; on a quiet machine with two cores it takes 10 minutes.
+Linux, openssl and strace; on a quiet machine with two cores it takes about 10 minutes.
 
 The server's CA is a throw-away one.  Where nothing else is said, ``SSL_CERT_DIR`` is a copy of this machine's hashed
 directory with that CA added, and ``SSL_CERT_FILE`` the environment's own certifi bundle, so that OpenSSL's default includes
@@ -70,7 +70,7 @@ class Effort:
 
     pairs: int = 40  # interpreter starts of each kind
     turns: int = 300  # at most, for each operation
-    budget: float = 4  # seconds for each operation of each subject: then its turns end
+    budget: float = 3  # seconds for each operation of each subject: then its turns end
     sizes: tuple[int, ...] = (10, 150, 1000, 10000)  # anchors
     clients: tuple[int, ...] = (1, 100, 1000)
 
@@ -284,8 +284,10 @@ def run(folder: Path, effort: Effort) -> dict[str, Any]:
         print(f"{time.monotonic() - began:4.0f} s  {text}", file=sys.stderr)
 
     say("environments")
-    subjects = [Subject(name, make_environment(folder / name, *LIBRARIES, *SUBJECTS[name])) for name in SUBJECTS]
-    tools = make_environment(folder / "tools", "trustme", "cryptography", "matplotlib")
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        made = pool.map(lambda name: make_environment(folder / name, *LIBRARIES, *SUBJECTS[name]), SUBJECTS)
+        tools = make_environment(folder / "tools", "trustme", "cryptography", "matplotlib")
+        subjects = [Subject(name, python) for name, python in zip(SUBJECTS, made, strict=True)]
     subprocess.run([tools, HERE / "certificates.py", folder, str(max(effort.sizes))], check=True)
     directory, store = ssl.get_default_verify_paths().openssl_capath, folder / "store"
     shutil.copytree(directory, store)
