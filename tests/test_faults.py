@@ -115,6 +115,23 @@ def test_a_part_is_removed_after_ssl_was_patched(module: str, copy: Path, probe:
     assert probe.run(between=f"import os; os.unlink({str(copy / module)!r})", PYTHONPATH=copy.parent)
 
 
+@pytest.mark.parametrize("part", ["stores/_export.py", "stores/_bundled.py", "stores", ""])
+def test_a_part_is_removed_before_a_library_wants_the_store(part: str, copy: Path, probe: Probe) -> None:
+    """Its own default stays."""
+    pytest.importorskip("OpenSSL")
+    between = f"""
+import os, shutil, certifi, OpenSSL
+path = {str(copy / part)!r}
+shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+context = OpenSSL.SSL.Context(OpenSSL.SSL.TLS_CLIENT_METHOD)
+context.load_verify_locations(certifi.where())
+context.set_default_verify_paths()
+from truststore_inject import _record
+assert _record.patches["OpenSSL"] == ("applied", ""), _record.patches
+"""
+    assert probe.run(between=between, PYTHONPATH=copy.parent)
+
+
 def corruptions(code: bytes) -> dict[str, bytes]:
     return {
         "empty": b"",
