@@ -115,6 +115,23 @@ def test_a_part_is_removed_after_ssl_was_patched(module: str, copy: Path, probe:
     assert probe.run(between=f"import os; os.unlink({str(copy / module)!r})", PYTHONPATH=copy.parent)
 
 
+@pytest.mark.parametrize("part", ["stores/_export.py", "stores/_bundled.py", "stores", ""])
+def test_a_part_is_removed_before_a_library_wants_the_store(part: str, copy: Path, probe: Probe) -> None:
+    """Its own default stays."""
+    pytest.importorskip("OpenSSL")
+    between = f"""
+import os, shutil, certifi, OpenSSL
+path = {str(copy / part)!r}
+shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+context = OpenSSL.SSL.Context(OpenSSL.SSL.TLS_CLIENT_METHOD)
+context.load_verify_locations(certifi.where())
+context.set_default_verify_paths()
+from truststore_inject import _record
+assert _record.patches["OpenSSL"] == ("applied", ""), _record.patches
+"""
+    assert probe.run(between=between, PYTHONPATH=copy.parent)
+
+
 def corruptions(code: bytes) -> dict[str, bytes]:
     return {
         "empty": b"",
@@ -243,7 +260,7 @@ print(json.dumps(outcomes))
     assert found == stock
 
 
-def test_privileges_are_given_up_while_it_runs(probe: Probe) -> None:
+def test_privileges_are_given_up_while_it_runs(copy: Path, probe: Probe) -> None:
     """The store, and what is not loaded yet of the package, cannot be read any more."""
     if os.getuid() != 0:
         pytest.skip("only root can give up privileges")
@@ -254,14 +271,16 @@ private = open(sys.argv[2]).read()
 os.setuid(65534)
 print(json.dumps([len(replaced()), accepted(ssl.create_default_context()), accepted(ssl.create_default_context(cadata=private))]))
 """
-    closed = probe.store.parent
-    mode = closed.stat().st_mode
-    closed.chmod(0o700)
+    closed = probe.store, copy.parent
+    modes = [folder.stat().st_mode for folder in closed]
+    for folder in closed:
+        folder.chmod(0o700)
     try:
-        env = environment(SSL_CERT_DIR=probe.store)
+        env = environment(SSL_CERT_DIR=probe.store, PYTHONPATH=copy.parent)
         assert run_code(code, *probe.arguments, env=env) == [3, [], ["private"]]
     finally:
-        closed.chmod(mode)
+        for folder, mode in zip(closed, modes, strict=True):
+            folder.chmod(mode)
 
 
 # --- the machine ---
@@ -323,17 +342,11 @@ def recover():
         "ssl.create_default_context()",
         "ssl.create_default_context(); ssl.create_default_context()",
         "import truststore_inject.stores; ssl.create_default_context()",
-        "attempt('import truststore_inject.stores')",
     ],
 )
 def test_no_file_descriptors_are_left(meanwhile: str, probe: Probe) -> None:
     """Nothing that is done then raises; and when there are some again, everything is as ever."""
     between = f"""
-def attempt(code):
-    try:
-        exec(code)
-    except OSError:
-        pass
 {"import truststore_inject.stores" if meanwhile.startswith("import") else ""}
 exhaust()
 {meanwhile}
@@ -354,8 +367,8 @@ except OSError:
 recover()
 assert failed
 """
-    probe.run(before)
-    probe.run(before, TRUSTSTORE_INJECT="0")
+    assert probe.run(before)
+    assert not probe.run(before, TRUSTSTORE_INJECT="0")
 
 
 # --- the import system ---

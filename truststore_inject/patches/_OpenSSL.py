@@ -5,7 +5,7 @@ Homebrew's.  A context does not say whether it is a server's: there a bundle is 
 https://www.pyopenssl.org/en/latest/api/ssl.html#OpenSSL.SSL.Context.set_default_verify_paths
 """
 
-from . import wrapping
+from . import system_file, wrapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,13 +31,13 @@ def unpatch(module: "ModuleType") -> None:
 def _load_locations(
     wrapped: "Callable[..., None]", instance: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]"
 ) -> None:
-    from ..stores import _bundled, _export
-
     try:
+        from ..stores import _bundled
+
         own = _bundled.without_defaults(*args, **kwargs)
-    except TypeError:  # wrong arguments: stock says so in its own words
+    except Exception:  # wrong arguments: stock says so in its own words; or the package was half removed meanwhile
         own = None
-    path = None if own is None else _export.pem_file()
+    path = None if own is None else system_file()
     if own is None or path is None:
         wrapped(*args, **kwargs)
         return
@@ -49,9 +49,7 @@ def _load_locations(
 def _set_default_verify_paths(
     wrapped: "Callable[..., None]", instance: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]"
 ) -> None:
-    from ..stores import _export
-
-    path = _export.pem_file()
+    path = system_file()
     if path is None:
         wrapped(*args, **kwargs)
     else:

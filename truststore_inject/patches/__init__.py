@@ -9,6 +9,8 @@ Contexts that a library built before the injection are renewed by `contexts`, an
 `wrapping`: two files without the underscore that makes a file a patch.
 """
 
+from .. import _record
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +28,20 @@ if TYPE_CHECKING:
 
         def unpatch(self, module: ModuleType) -> None:
             """Put back exactly what `patch` replaced, also when it replaced only a part of it."""
+
+
+def system_file() -> str | None:
+    """The system store as a PEM file, see `stores._export.pem_file`.
+
+    None, too, if the package was half removed after this process started: the library's own default stays.
+    """
+    try:
+        from ..stores import _export
+    except Exception as error:
+        _record.note(f"the system store is not looked at: {type(error).__name__}: {error}")
+        return None
+    path: str | None = _export.pem_file()
+    return path
 
 
 # The modules that were imported before the injection: the contexts that they keep were built without it.

@@ -3,7 +3,7 @@
 What names one (``CURL_CA_BUNDLE``, ``verify=``) is the user's own and goes another way.
 """
 
-from . import wrapping
+from . import system_file, wrapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,8 +29,11 @@ def unpatch(module: "ModuleType") -> None:
 def _ensure_cacert(
     wrapped: "Callable[..., None]", instance: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]"
 ) -> None:
-    from ..stores import _bundled, _export
+    try:
+        from ..stores import _bundled
 
-    if _bundled.library(instance._cacert) is not None:
-        instance._cacert = _export.pem_file() or instance._cacert
+        if _bundled.library(instance._cacert) is not None:
+            instance._cacert = system_file() or instance._cacert
+    except Exception:  # the package was half removed after this process started
+        pass
     wrapped(*args, **kwargs)

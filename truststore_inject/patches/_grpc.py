@@ -7,6 +7,8 @@ https://grpc.github.io/grpc/cpp/grpc__security__constants_8h.html
 import os
 import sys
 
+from . import system_file
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
@@ -24,9 +26,7 @@ def patch(module: "ModuleType") -> str | None:
 
     def get_data(path: str) -> bytes:
         if os.path.normpath(path).endswith(os.sep + _TAIL):
-            from ..stores import _export
-
-            system = _export.pem_file()
+            system = system_file()
             if system is not None:
                 with open(system, "rb") as file:
                     return file.read()

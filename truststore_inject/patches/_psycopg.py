@@ -5,7 +5,7 @@ https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-SSLROOT
 
 import os
 
-from . import wrapping
+from . import system_file, wrapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +43,5 @@ def _with_system_store(module: "ModuleType", conninfo: str) -> str:
     # With "system" libpq verifies the host name too, and refuses to do less: that refusal stays its own.
     if root != "system" or mode != "verify-full":
         return conninfo
-    from ..stores import _export
-
-    path = _export.pem_file()
+    path = system_file()
     return conninfo if path is None else str(module.make_conninfo(conninfo, sslrootcert=path, sslmode=mode))

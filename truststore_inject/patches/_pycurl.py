@@ -4,7 +4,7 @@ A CA that the program gives to a handle (``CAINFO``, ``CAINFO_BLOB``) takes the 
 https://curl.se/libcurl/c/CURLOPT_CAINFO.html
 """
 
-from . import wrapping
+from . import system_file, wrapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,10 +25,8 @@ def patch(module: "ModuleType") -> str | None:
     def curl(
         wrapped: "Callable[..., Any]", instance: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]"
     ) -> "Any":
-        from ..stores import _export
-
         handle = wrapped(*args, **kwargs)
-        path = _export.pem_file()
+        path = system_file()
         if path is not None:
             for option in options:
                 handle.setopt(option, path)

@@ -175,6 +175,9 @@ def _stores() -> "ModuleType | None":
     """Imported for the first context: many programs import ssl and never make one."""
     try:
         from .. import stores
+
+        if not hasattr(stores, "load"):  # a folder without its __init__.py can be imported too
+            raise ImportError("a part of this package is missing")
     except Exception as error:  # the package was half removed after this process started: stock verification
         _record.note(f"the system store is not looked at: {type(error).__name__}: {error}")
         return None
