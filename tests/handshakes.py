@@ -71,7 +71,7 @@ ASKS: dict[str, Callable[[Any], ssl.SSLContext]] = {
     "urllib's": either(
         lambda f: ssl._create_default_https_context(), lambda f: ssl.create_default_context(cafile=f.default)
     ),
-    "strict": lambda f: with_flag(default(f), ssl.VERIFY_X509_STRICT),
+    "strict": lambda f: bare(lambda c: with_flag(c, ssl.VERIFY_X509_STRICT), defaults(f)),
     "not strict": lambda f: with_flag(default(f), ssl.VERIFY_X509_STRICT, False),
     "partial chains": lambda f: with_flag(default(f), ssl.VERIFY_X509_PARTIAL_CHAIN),
     "whole chains": lambda f: with_flag(default(f), ssl.VERIFY_X509_PARTIAL_CHAIN, False),
