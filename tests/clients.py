@@ -131,13 +131,26 @@ def botocore(url: str, trust: str) -> None:
 
 
 def websockets(url: str, trust: str) -> None:
-    from websockets.exceptions import InvalidStatus
-    from websockets.sync.client import connect
+    from websockets.exceptions import InvalidHandshake
 
-    options = {} if trust == "default" else {"ssl": context(trust)}
+    options: dict[str, Any] = {} if trust == "default" else {"ssl": context(trust)}
+    options |= {"uri": url.replace("https:", "wss:"), "open_timeout": 20}
+
+    async def connect_without_sync() -> None:
+        from websockets.client import connect
+
+        await connect(**options)
+
     try:
-        connect(url.replace("https:", "wss:"), open_timeout=20, **options).close()
-    except InvalidStatus:
+        from websockets.sync.client import connect
+    except ImportError:  # before 11
+        connect = None
+    try:
+        if connect is None:
+            asyncio.run(connect_without_sync())
+        else:
+            connect(**options).close()
+    except InvalidHandshake:
         pass  # the server speaks HTTP only; the handshake was accepted
 
 
