@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from harness import Authorities, Server, environment, shadow_certifi, verdicts
-from matrix import ADDS_TO_DEFAULT, ALWAYS_VERIFY, CLIENTS, COLUMNS, IGNORES_HOST, Matrix, installed
+from matrix import ADDS_TO_DEFAULT, ALWAYS_VERIFY, CLIENTS, COLUMNS, COMPILED_IN, IGNORES_HOST, Matrix, installed
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,7 @@ def test_each_column(client: str, matrix: Matrix) -> None:
     found = matrix.row(client)
     expected = {
         **dict.fromkeys(COLUMNS, "refused"),
-        "CA in the store": "accepted",
+        "CA in the store": "refused" if client in COMPILED_IN else "accepted",
         "wrong host": "accepted" if client in IGNORES_HOST else "refused",
         "pinned: its CA": "accepted",
         **dict.fromkeys(PINNED, "accepted" if client in ADDS_TO_DEFAULT else "refused"),
@@ -97,3 +99,36 @@ def test_certifi_in_a_zip_file(
     if client != "httpx_sync":  # it prefers SSL_CERT_DIR to certifi
         env["TRUSTSTORE_INJECT"] = "0"
         assert ask(client, servers, env) == {"system": "refused", "private": "accepted"}
+
+
+@pytest.mark.parametrize(
+    ("client", "package", "bundle"),
+    [
+        ("requests_get", "certifi", "cacert.pem"),
+        ("pyopenssl", "certifi", "cacert.pem"),
+        ("curl_cffi", "certifi", "cacert.pem"),
+        ("grpc", "grpc", "_cython/_credentials/roots.pem"),
+    ],
+)
+def test_a_ca_that_was_added_to_the_librarys_bundle_is_kept(
+    client: str,
+    package: str,
+    bundle: str,
+    servers: dict[str, Server],
+    authorities: Authorities,
+    store: Path,
+    tmp_path: Path,
+) -> None:
+    if not installed(client):
+        pytest.skip(f"{CLIENTS[client]} is not installed")
+    distribution = CLIENTS[client] if package == "grpc" else package
+    record = next(file for file in importlib.metadata.files(distribution) or [] if file.name == "RECORD")
+    original = Path(importlib.import_module(package).__path__[0])
+    shutil.copytree(original, tmp_path / package, copy_function=os.symlink)
+    shutil.copytree(record.locate().parent, tmp_path / record.parent.name)
+    env = environment(SSL_CERT_DIR=store, PYTHONPATH=tmp_path)
+    assert ask(client, servers, env) == {"system": "accepted", "private": "refused"}
+    changed = tmp_path / package / bundle
+    changed.unlink()
+    changed.write_bytes((original / bundle).read_bytes() + authorities.private.cert_pem.bytes())
+    assert ask(client, servers, env) == {"system": "accepted", "private": "accepted"}

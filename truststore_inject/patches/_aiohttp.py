@@ -1,4 +1,4 @@
-"""aiohttp keeps one context for all connectors: since 3.10.6 made when it is imported, before when it is first needed."""
+"""aiohttp keeps one context for all connectors: made at its import, before 3.10.6 when it is first needed."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,6 +3,8 @@
 What names one (``CURL_CA_BUNDLE``, ``verify=``) is the user's own and goes another way.
 """
 
+import os
+
 from . import wrapping
 
 TYPE_CHECKING = False
@@ -32,5 +34,5 @@ def _ensure_cacert(
     from ..stores import _bundled, _export
 
     if _bundled.library(instance._cacert) is not None:
-        instance._cacert = _export.pem_file() or instance._cacert
+        instance._cacert = _export.pem_file(os.path.abspath(instance._cacert)) or instance._cacert
     wrapped(*args, **kwargs)

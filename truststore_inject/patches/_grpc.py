@@ -26,7 +26,7 @@ def patch(module: "ModuleType") -> str | None:
         if os.path.normpath(path).endswith(os.sep + _TAIL):
             from ..stores import _export
 
-            system = _export.pem_file()
+            system = _export.pem_file(os.path.abspath(path))
             if system is not None:
                 with open(system, "rb") as file:
                     return file.read()
