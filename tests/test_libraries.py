@@ -10,7 +10,19 @@ from pathlib import Path
 
 import pytest
 from harness import Authorities, Server, environment, shadow_certifi, verdicts
-from matrix import ADDS_TO_DEFAULT, ALWAYS_VERIFY, CLIENTS, COLUMNS, COMPILED_IN, IGNORES_HOST, Matrix, installed
+from matrix import (
+    ADDS_TO_DEFAULT,
+    ALWAYS_VERIFY,
+    CLIENTS,
+    COLUMNS,
+    COMPILED_IN,
+    IGNORES_HOST,
+    PAGE,
+    Matrix,
+    installed,
+    parse,
+    render,
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +52,15 @@ def test_each_column(client: str, matrix: Matrix) -> None:
         "opted out: CA in the store": found["opted out: CA in the store"],
     }
     assert found == expected
+
+
+def test_the_page_says_what_was_found(matrix: Matrix) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    written, where = parse(page)
+    assert render(written, where) == page, "written by hand: run tests/matrix.py"
+    assert list(written) == list(CLIENTS), "run tests/matrix.py"
+    for client in filter(installed, CLIENTS):
+        assert written[client][1:] == list(matrix.row(client).values()), f"{client}: run tests/matrix.py"
 
 
 def ask(client: str, servers: dict[str, Server], env: dict[str, str]) -> dict[str, str]:
