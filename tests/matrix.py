@@ -192,7 +192,7 @@ NOTES = f"""
 `-`: the library has no switch for that, or not in all its versions.
 
 The roots of `rnet` and `wreq` are compiled in, out of reach.  A file that they are given takes their place: the path that
-`truststore-inject export` writes, as `rnet.Client(verify=Path(...))` and `wreq.Client(tls_verify=Path(...))`; wreq also
+`truststore-inject export FILE` writes, as `rnet.Client(verify=Path(...))` and `wreq.Client(tls_verify=Path(...))`; wreq also
 takes `tls_verify=wreq.tls.CertStore(default_paths=True)`, OpenSSL's own places.  The columns `pinned` show the first.
 
 `snowflake` 5 has a TLS stack of its own that asks the system store; before that it went through pyOpenSSL and certifi.

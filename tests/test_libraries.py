@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness import Authorities, Server, environment, shadow_certifi, verdicts
+from harness import HERE, Authorities, Server, environment, run_code, shadow_certifi, verdicts
 from matrix import (
     ADDS_TO_DEFAULT,
     ALWAYS_VERIFY,
@@ -72,7 +72,11 @@ def ask(client: str, servers: dict[str, Server], env: dict[str, str]) -> dict[st
     ("client", "variable"),
     [
         ("grpc", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"),
+        ("grpc_aio", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"),
+        ("otlp_grpc", "OTEL_EXPORTER_OTLP_CERTIFICATE"),
+        ("otlp_http", "OTEL_EXPORTER_OTLP_CERTIFICATE"),
         ("psycopg", "PGSSLROOTCERT"),
+        ("psycopg_async", "PGSSLROOTCERT"),
         ("curl_cffi", "CURL_CA_BUNDLE"),
         ("requests_get", "REQUESTS_CA_BUNDLE"),
     ],
@@ -84,6 +88,27 @@ def test_the_librarys_own_variable_wins(
         pytest.skip(f"{CLIENTS[client]} is not installed")
     env = environment(SSL_CERT_DIR=store, **{variable: ca_file("private")})
     assert ask(client, servers, env) == {"system": "refused", "private": "accepted"}
+
+
+def test_nothing_is_written_into_the_environment(urls: dict[str, str], store: Path) -> None:
+    """Children would inherit it."""
+    clients = [
+        client
+        for client in ("requests_get", "pyopenssl", "grpc", "psycopg", "psycopg_async", "pycurl", "curl_cffi", "stripe")
+        if installed(client)
+    ]
+    code = f"""
+import json, os, subprocess, sys
+sys.path.append({str(HERE)!r})
+import clients
+before = dict(os.environ)
+for client in {clients!r}:
+    clients.judge(client, {urls["system"]!r}, "default")
+env = [sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))"]
+inherited = json.loads(subprocess.run(env, capture_output=True).stdout)
+print(json.dumps([before == dict(os.environ), sorted(inherited.items() ^ before.items())]))
+"""
+    assert run_code(code, env=environment(SSL_CERT_DIR=store)) == [True, []]
 
 
 def test_psycopg_takes_system_from_its_variable(servers: dict[str, Server], store: Path) -> None:
