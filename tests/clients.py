@@ -29,6 +29,13 @@ def verify(trust: str) -> str | bool:
     return {"default": True, "off": False}.get(trust, trust)
 
 
+def address(url: str) -> tuple[str, int]:
+    parts = urllib.parse.urlsplit(url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    return parts.hostname, parts.port
+
+
 def urllib_request(url: str, trust: str) -> None:
     from urllib.request import urlopen
 
@@ -131,13 +138,26 @@ def botocore(url: str, trust: str) -> None:
 
 
 def websockets(url: str, trust: str) -> None:
-    from websockets.exceptions import InvalidStatus
-    from websockets.sync.client import connect
+    from websockets.exceptions import InvalidHandshake
 
-    options = {} if trust == "default" else {"ssl": context(trust)}
+    options: dict[str, Any] = {} if trust == "default" else {"ssl": context(trust)}
+    options |= {"uri": url.replace("https:", "wss:"), "open_timeout": 20}
+
+    async def connect_without_sync() -> None:
+        from websockets.client import connect
+
+        await connect(**options)
+
     try:
-        connect(url.replace("https:", "wss:"), open_timeout=20, **options).close()
-    except InvalidStatus:
+        from websockets.sync.client import connect
+    except ImportError:  # before 11
+        connect = None
+    try:
+        if connect is None:
+            asyncio.run(connect_without_sync())
+        else:
+            connect(**options).close()
+    except InvalidHandshake:
         pass  # the server speaks HTTP only; the handshake was accepted
 
 
@@ -226,16 +246,29 @@ def grpc_aio(url: str, trust: str) -> None:
     ready(lambda: asyncio.run(connect()))
 
 
-def psycopg(url: str, trust: str) -> None:
-    import psycopg
-
-    parts = urllib.parse.urlsplit(url)
+def psycopg_options(url: str, trust: str) -> dict[str, Any]:
+    host, port = address(url)
     options = {"sslrootcert": "system" if trust == "default" else trust, "sslmode": "verify-full"}
     if trust == "off":
         options = {"sslmode": "require"}
     if "PGSSLROOTCERT" in os.environ:
         del options["sslrootcert"]
-    psycopg.connect(host=parts.hostname, port=parts.port, user="u", connect_timeout=5, **options)
+    return {"host": host, "port": port, "user": "u", "connect_timeout": 5, **options}
+
+
+def psycopg(url: str, trust: str) -> None:
+    import psycopg
+
+    psycopg.connect(**psycopg_options(url, trust))
+
+
+def psycopg_async(url: str, trust: str) -> None:
+    import psycopg
+
+    async def connect() -> None:
+        await psycopg.AsyncConnection.connect(**psycopg_options(url, trust))
+
+    asyncio.run(connect())
 
 
 def pycurl(url: str, trust: str) -> None:
@@ -268,6 +301,103 @@ def curl_cffi_async(url: str, trust: str) -> None:
     asyncio.run(connect())
 
 
+def otlp_grpc(url: str, trust: str) -> None:
+    import grpc
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+
+    credentials = None if trust == "default" else grpc.ssl_channel_credentials(Path(trust).read_bytes())
+    exporter = OTLPSpanExporter(endpoint=url, credentials=credentials)
+    # Not by an export, which only logs; and a gRPC client looks at the host name after the server's handshake is over.
+    ready(lambda: grpc.channel_ready_future(exporter._channel).result(timeout=1))
+    exporter.shutdown()
+
+
+def otlp_http(url: str, trust: str) -> None:
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.trace.export import SpanExportResult
+
+    certificate = None if trust == "default" else trust
+    if (
+        OTLPSpanExporter(endpoint=url, certificate_file=certificate, timeout=1).export([])
+        is not SpanExportResult.SUCCESS
+    ):
+        raise ConnectionError("not exported; the reason was logged")
+
+
+def aioquic(url: str, trust: str) -> None:
+    from aioquic.asyncio import connect
+    from aioquic.quic.configuration import QuicConfiguration
+
+    host, port = address(url)
+    configuration = QuicConfiguration(alpn_protocols=["h3"], server_name=host)
+    if trust == "off":
+        configuration.verify_mode = ssl.CERT_NONE
+    elif trust != "default":
+        configuration.load_verify_locations(cafile=trust)
+
+    async def handshake() -> None:
+        async with connect("127.0.0.1", port, configuration=configuration) as protocol:
+            await protocol.ping()  # the server's handshake is over, too
+
+    asyncio.run(handshake())
+
+
+def treq(url: str, trust: str) -> None:
+    from twisted.internet.ssl import Certificate, platformTrust, trustRootFromCertificates
+
+    roots = [] if trust == "default" else [Certificate.loadPEM(Path(trust).read_bytes())]
+    treq_get(url, trustRootFromCertificates(roots) if roots else platformTrust())
+
+
+def treq_certifi(url: str, trust: str) -> None:
+    import certifi
+    from twisted.internet._sslverify import IOpenSSLTrustRoot
+    from zope.interface import implementer
+
+    @implementer(IOpenSSLTrustRoot)
+    class File:
+        def _addCACertsToContext(self, context: Any) -> None:
+            context.load_verify_locations(certifi.where() if trust == "default" else trust)
+
+    treq_get(url, File())
+
+
+def treq_get(url: str, trust_root: object) -> None:
+    import threading
+
+    import treq
+    from twisted.internet import reactor, threads
+    from twisted.web.client import Agent, BrowserLikePolicyForHTTPS
+
+    if not reactor.running:  # it runs once in a process
+        threading.Thread(target=reactor.run, kwargs={"installSignalHandlers": False}, daemon=True).start()
+    agent = Agent(reactor, BrowserLikePolicyForHTTPS(trust_root), connectTimeout=20)
+    threads.blockingCallFromThread(reactor, treq.client.HTTPClient(agent).get, url)
+
+
+def snowflake(url: str, trust: str) -> None:
+    import snowflake.connector
+
+    host, port = address(url)
+    options: dict[str, Any] = {"account": "a", "user": "u", "password": "p", "login_timeout": 1}
+    if trust != "default":
+        options["custom_root_store_path"] = trust  # since 5.0
+        os.environ["REQUESTS_CA_BUNDLE"] = trust  # before
+    snowflake.connector.connect(host=host, port=port, protocol="https", **options)
+
+
+def rnet(url: str, trust: str) -> None:
+    import rnet
+
+    rnet.BlockingClient(verify=True if trust == "default" else trust != "off" and Path(trust)).get(url)
+
+
+def wreq(url: str, trust: str) -> None:
+    from wreq import blocking
+
+    blocking.Client(tls_verify=True if trust == "default" else trust != "off" and Path(trust)).get(url)
+
+
 def stripe(url: str, trust: str) -> None:
     import stripe
 
@@ -276,13 +406,6 @@ def stripe(url: str, trust: str) -> None:
     client = stripe.RequestsClient(verify_ssl_certs=trust != "off")
     addresses: Any = {"api": url.rstrip("/")}
     stripe.StripeClient("sk_test", http_client=client, base_addresses=addresses).v1.customers.list()
-
-
-def address(url: str) -> tuple[str, int]:
-    parts = urllib.parse.urlsplit(url)
-    assert parts.hostname is not None
-    assert parts.port is not None
-    return parts.hostname, parts.port
 
 
 def httplib2(url: str, trust: str) -> None:

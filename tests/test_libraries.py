@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness import Authorities, Server, environment, shadow_certifi, verdicts
-from matrix import ADDS_TO_DEFAULT, ALWAYS_VERIFY, CLIENTS, COLUMNS, IGNORES_HOST, Matrix, installed
+from harness import HERE, Authorities, Server, environment, run_code, shadow_certifi, verdicts
+from matrix import (
+    ADDS_TO_DEFAULT,
+    ALWAYS_VERIFY,
+    CLIENTS,
+    COLUMNS,
+    COMPILED_IN,
+    IGNORES_HOST,
+    PAGE,
+    Matrix,
+    installed,
+    parse,
+    render,
+)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +43,7 @@ def test_each_column(client: str, matrix: Matrix) -> None:
     found = matrix.row(client)
     expected = {
         **dict.fromkeys(COLUMNS, "refused"),
-        "CA in the store": "accepted",
+        "CA in the store": "refused" if client in COMPILED_IN else "accepted",
         "wrong host": "accepted" if client in IGNORES_HOST else "refused",
         "pinned: its CA": "accepted",
         **dict.fromkeys(PINNED, "accepted" if client in ADDS_TO_DEFAULT else "refused"),
@@ -38,6 +52,15 @@ def test_each_column(client: str, matrix: Matrix) -> None:
         "opted out: CA in the store": found["opted out: CA in the store"],
     }
     assert found == expected
+
+
+def test_the_page_says_what_was_found(matrix: Matrix) -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    written, where = parse(page)
+    assert render(written, where) == page, "written by hand: run tests/matrix.py"
+    assert list(written) == list(CLIENTS), "run tests/matrix.py"
+    for client in filter(installed, CLIENTS):
+        assert written[client][1:] == list(matrix.row(client).values()), f"{client}: run tests/matrix.py"
 
 
 def ask(client: str, servers: dict[str, Server], env: dict[str, str]) -> dict[str, str]:
@@ -49,7 +72,11 @@ def ask(client: str, servers: dict[str, Server], env: dict[str, str]) -> dict[st
     ("client", "variable"),
     [
         ("grpc", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"),
+        ("grpc_aio", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"),
+        ("otlp_grpc", "OTEL_EXPORTER_OTLP_CERTIFICATE"),
+        ("otlp_http", "OTEL_EXPORTER_OTLP_CERTIFICATE"),
         ("psycopg", "PGSSLROOTCERT"),
+        ("psycopg_async", "PGSSLROOTCERT"),
         ("curl_cffi", "CURL_CA_BUNDLE"),
         ("requests_get", "REQUESTS_CA_BUNDLE"),
     ],
@@ -61,6 +88,27 @@ def test_the_librarys_own_variable_wins(
         pytest.skip(f"{CLIENTS[client]} is not installed")
     env = environment(SSL_CERT_DIR=store, **{variable: ca_file("private")})
     assert ask(client, servers, env) == {"system": "refused", "private": "accepted"}
+
+
+def test_nothing_is_written_into_the_environment(urls: dict[str, str], store: Path) -> None:
+    """Children would inherit it."""
+    clients = [
+        client
+        for client in ("requests_get", "pyopenssl", "grpc", "psycopg", "psycopg_async", "pycurl", "curl_cffi", "stripe")
+        if installed(client)
+    ]
+    code = f"""
+import json, os, subprocess, sys
+sys.path.append({str(HERE)!r})
+import clients
+before = dict(os.environ)
+for client in {clients!r}:
+    clients.judge(client, {urls["system"]!r}, "default")
+env = [sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))"]
+inherited = json.loads(subprocess.run(env, capture_output=True).stdout)
+print(json.dumps([before == dict(os.environ), sorted(inherited.items() ^ before.items())]))
+"""
+    assert run_code(code, env=environment(SSL_CERT_DIR=store)) == [True, []]
 
 
 def test_psycopg_takes_system_from_its_variable(servers: dict[str, Server], store: Path) -> None:
@@ -97,3 +145,36 @@ def test_certifi_in_a_zip_file(
     if client != "httpx_sync":  # it prefers SSL_CERT_DIR to certifi
         env["TRUSTSTORE_INJECT"] = "0"
         assert ask(client, servers, env) == {"system": "refused", "private": "accepted"}
+
+
+@pytest.mark.parametrize(
+    ("client", "package", "bundle"),
+    [
+        ("requests_get", "certifi", "cacert.pem"),
+        ("pyopenssl", "certifi", "cacert.pem"),
+        ("curl_cffi", "certifi", "cacert.pem"),
+        ("grpc", "grpc", "_cython/_credentials/roots.pem"),
+    ],
+)
+def test_a_ca_that_was_added_to_the_librarys_bundle_is_kept(
+    client: str,
+    package: str,
+    bundle: str,
+    servers: dict[str, Server],
+    authorities: Authorities,
+    store: Path,
+    tmp_path: Path,
+) -> None:
+    if not installed(client):
+        pytest.skip(f"{CLIENTS[client]} is not installed")
+    distribution = CLIENTS[client] if package == "grpc" else package
+    record = next(file for file in importlib.metadata.files(distribution) or [] if file.name == "RECORD")
+    original = Path(importlib.import_module(package).__path__[0])
+    shutil.copytree(original, tmp_path / package, copy_function=os.symlink)
+    shutil.copytree(record.locate().parent, tmp_path / record.parent.name)
+    env = environment(SSL_CERT_DIR=store, PYTHONPATH=tmp_path)
+    assert ask(client, servers, env) == {"system": "accepted", "private": "refused"}
+    changed = tmp_path / package / bundle
+    changed.unlink()
+    changed.write_bytes((original / bundle).read_bytes() + authorities.private.cert_pem.bytes())
+    assert ask(client, servers, env) == {"system": "accepted", "private": "accepted"}

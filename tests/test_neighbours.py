@@ -71,6 +71,36 @@ def test_together(
         assert accepted(prelude, client, urls, env, str(ca_file("private"))) == ["private"]
 
 
+AGENT = """
+import wrapt
+def through(wrapped, instance, args, kwargs):
+    return wrapped(*args, **kwargs)
+def instrument(module):
+    wrapt.wrap_function_wrapper(module, "SSL.Context.load_verify_locations", through)
+    wrapt.wrap_function_wrapper(module, "SSL.Context.set_default_verify_paths", through)
+"""
+# Ours is below the agent's wrapper or above it; the agent's stays.
+AGAIN = """
+import OpenSSL, truststore_inject
+truststore_inject.extract()
+assert isinstance(vars(OpenSSL.SSL.Context)["load_verify_locations"], wrapt.FunctionWrapper)
+truststore_inject.inject()
+"""
+
+
+@pytest.mark.parametrize(
+    "how", ["wrapt.register_post_import_hook(instrument, 'OpenSSL')", "import OpenSSL; instrument(OpenSSL)"]
+)
+def test_an_agent_that_wraps_the_functions_that_we_wrap(
+    how: str, urls: dict[str, str], store: Path, ca_file: Callable[[str], Path]
+) -> None:
+    pytest.importorskip("OpenSSL")
+    for prelude in (AGENT + how, f"{AGENT}{how}\n{AGAIN}"):
+        env = environment(SSL_CERT_DIR=store)
+        assert accepted(prelude, "urllib3_pyopenssl", urls, env) == ["system"]
+        assert accepted(prelude, "urllib3_pyopenssl", urls, env, str(ca_file("private"))) == ["private"]
+
+
 def test_who_verifies_nothing_goes_on_so(urls: dict[str, str], store: Path) -> None:
     prelude = "import ssl; ssl._create_default_https_context = ssl._create_unverified_context"
     assert accepted(prelude, "urllib_request", urls, environment(SSL_CERT_DIR=store)) == list(CASES)

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
             """Put back exactly what `patch` replaced, also when it replaced only a part of it."""
 
 
-def system_file() -> str | None:
-    """The system store as a PEM file, see `stores._export.pem_file`.
+def system_file(bundle: str | None = None) -> str | None:
+    """The system store as a PEM file in the place of a library's own `bundle`, see `stores._export.pem_file`.
 
     None, too, if the package was half removed after this process started: the library's own default stays.
     """
@@ -40,7 +40,7 @@ def system_file() -> str | None:
     except Exception as error:
         _record.note(f"the system store is not looked at: {type(error).__name__}: {error}")
         return None
-    path: str | None = _export.pem_file()
+    path: str | None = _export.pem_file(bundle)
     return path
 
 

@@ -3,6 +3,8 @@
 What names one (``CURL_CA_BUNDLE``, ``verify=``) is the user's own and goes another way.
 """
 
+import os
+
 from . import system_file, wrapping
 
 TYPE_CHECKING = False
@@ -33,7 +35,7 @@ def _ensure_cacert(
         from ..stores import _bundled
 
         if _bundled.library(instance._cacert) is not None:
-            instance._cacert = system_file() or instance._cacert
+            instance._cacert = system_file(os.path.abspath(instance._cacert)) or instance._cacert
     except Exception:  # the package was half removed after this process started
         pass
     wrapped(*args, **kwargs)

@@ -26,7 +26,7 @@ def patch(module: "ModuleType") -> str | None:
 
     def get_data(path: str) -> bytes:
         if os.path.normpath(path).endswith(os.sep + _TAIL):
-            system = system_file()
+            system = system_file(os.path.abspath(path))
             if system is not None:
                 with open(system, "rb") as file:
                     return file.read()

@@ -30,11 +30,7 @@ def patch(module: "ModuleType") -> str | None:
             return context
 
         return contexts.renew(modules, _NAME, make, contexts.stock_anchors())
-    if old.cache_info().currsize:
-        kept = old()
-        old.cache_clear()
-        return contexts.keep_own(kept, old(), contexts.stock_anchors())
-    return None
+    return contexts.renew_cached(old, known=contexts.stock_anchors())
 
 
 def unpatch(module: "ModuleType") -> None:

@@ -5,6 +5,7 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterable
     from types import ModuleType
+    from typing import Any
 
 # What must be as in a new context of the library's: else somebody made this one theirs, and it is left as it is.
 # Not verify_flags: TRUSTSTORE_INJECT_X509_STRICT may change them.
@@ -28,7 +29,7 @@ def renew(
             continue
         if new is None:
             new = make()
-            reason = keep_own(old, new, known)
+            reason = _keep_own(old, new, known)
             if reason is not None:
                 return f"{name}: {reason}"
         _renewed.append((module, name, old, new))
@@ -45,7 +46,22 @@ def put_back(module: "ModuleType") -> None:
         _renewed.remove(entry)
 
 
-def keep_own(old: "ssl.SSLContext", new: "ssl.SSLContext", known: "Iterable[bytes]") -> str | None:
+def renew_cached(make: "Any", *arguments: object, known: "Iterable[bytes]") -> str | None:
+    """Let the context that `make`, a function under `functools.lru_cache`, keeps be what it gives now.
+
+    Return the reason if it stays as it is.
+    """
+    if not make.cache_info().currsize:
+        return None
+    old = make(*arguments)
+    reason = _keep_own(old, make.__wrapped__(*arguments), known)
+    if reason is None:
+        make.cache_clear()
+        _keep_own(old, make(*arguments), known)
+    return reason
+
+
+def _keep_own(old: "ssl.SSLContext", new: "ssl.SSLContext", known: "Iterable[bytes]") -> str | None:
     """Add the anchors that somebody added to `old` to `new`.  Return the reason if `new` can't take its place."""
     changed = [setting for setting in _SETTINGS if getattr(old, setting, None) != getattr(new, setting, None)]
     if type(old) is not type(new) or changed:

@@ -41,7 +41,7 @@ def without_defaults(
     data_is_default = isinstance(cadata, str) and _is_contents(cadata)
     if file_library is None and not data_is_default:
         return None
-    keep_file = file_library is None or _was_changed(os.path.abspath(os.fsdecode(cafile)))  # type: ignore[arg-type]
+    keep_file = file_library is None or was_changed(os.path.abspath(os.fsdecode(cafile)))  # type: ignore[arg-type]
     return cafile if keep_file else None, capath, None if data_is_default else cadata
 
 
@@ -92,8 +92,8 @@ def _is_contents(text: str) -> bool:
     return False
 
 
-def _was_changed(path: str) -> bool:
-    """Whether the bundle's size is not the one that its package was installed with: somebody added a CA to it."""
+def was_changed(path: str) -> bool:
+    """Whether somebody added a CA to a library's own bundle (`path` is absolute): its size is not the recorded one."""
     size = os.stat(path).st_size if os.path.exists(path) else None
     recorded = _recorded_size(path)
     if size is None or recorded is None or size == recorded:
@@ -123,7 +123,7 @@ def _look_up_size(path: str) -> int | None:
     line_start = os.path.relpath(path, site_packages).replace(os.sep, "/") + ","
     try:
         for name in os.listdir(site_packages):
-            if name.lower().startswith(package.lower() + "-") and name.endswith(".dist-info"):
+            if name.lower().startswith(package.lower()) and name.endswith(".dist-info"):
                 with open(os.path.join(site_packages, name, "RECORD"), encoding="utf-8") as record:
                     for line in record:
                         if line.startswith(line_start):

@@ -6,43 +6,49 @@ import contextlib
 import os
 
 from .. import _record, _settings
-from . import _pem, describe, listing
+from . import _bundled, _pem, describe, listing
 
 # The path for each setting of the variables that decide, and the files that we wrote.
 _paths: "dict[tuple[str | None, ...], str]" = {}
 
 
-def pem_file() -> str | None:
+def pem_file(bundle: str | None = None) -> str | None:
     """The path of a PEM file that holds the system store and what the settings add to it; None if there is no store.
+
+    `bundle` is the file that it stands for, if a library carries it: a CA that somebody added there is kept.
 
     The machine's own bundle where that holds all of it, else a private temporary file, written when this is first
     called and removed when the process ends.  This process does not see a CA that is added to the store later.
     Never raises an `Exception`.
     """
-    variables = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"), _settings.extra_ca_certs()
-    path = _paths.get(variables)
-    if path is None or not os.path.exists(path):
-        try:
-            path = _find_or_write(variables[2])
-        except Exception as error:
-            _record.note(f"the system store was not exported: {type(error).__name__}: {error}")
-            return None
-        if path is not None:
-            _paths[variables] = path
+    try:
+        changed = bundle if bundle is not None and _bundled.was_changed(bundle) else None
+        key = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"), _settings.extra_ca_certs(), changed
+        path = _paths.get(key)
+        if path is None or not os.path.exists(path):
+            path = _find_or_write(changed)
+            if path is not None:
+                _paths[key] = path
+    except Exception as error:
+        _record.note(f"the system store was not exported: {type(error).__name__}: {error}")
+        return None
     return path
 
 
-def _find_or_write(extra: str | None) -> str | None:
+def _find_or_write(changed: str | None) -> str | None:
     anchors = [anchor for _, anchor in listing()]
     if not anchors:
         _record.note("no usable system store: the library's own default stays")
         return None
     bundle = describe()["bundle"]
+    extra = _settings.extra_ca_certs()
     if extra is not None:
         try:
             anchors = [*anchors, *_pem.certificates(extra)]
         except OSError as error:
             _record.note(f"TRUSTSTORE_INJECT_EXTRA_CA_CERTS={extra}: not loaded, {error}")
+    if changed is not None:
+        anchors = [*anchors, *_pem.certificates(changed)]
     if isinstance(bundle, str):
         plain = _pem.plain_certificates(bundle)
         if plain is None or set(anchors) == set(plain):  # None: it says more of its anchors than can be written again
