@@ -13,7 +13,7 @@ from typing import Any
 
 from .. import _settings
 from .._status import Status, status
-from . import _influences
+from . import _influences, _sitecustomize
 from ._failure import NO, YES
 from ._terminal import Progress, colour, paragraph, say
 
@@ -47,18 +47,26 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _reason(found: Status) -> str:
     """Why it is active or not, and whom that concerns."""
+    base = _sitecustomize.covering()
+    here = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     if found.active:
         # site runs the start file of each of its directories; the console script and a venv share them.
         armed = _start_files()
+        if base is not None and here == base[1]:
+            return f"armed by {base[0]}, in every environment made from the base Python in {sys.base_prefix}"
         reason = f"armed by {armed[0]}" if armed else "armed by a call of truststore_inject.inject()"
-        if sys.prefix != sys.base_prefix and not any(path.startswith(sys.base_prefix + os.sep) for path in armed):
+        if base is not None:
+            reason += f"; {base[0]} covers the base Python in {sys.base_prefix}"
+        elif sys.prefix != sys.base_prefix and not any(path.startswith(sys.base_prefix + os.sep) for path in armed):
             reason += f"; the base Python in {sys.base_prefix} is not covered"
         return reason
     if not _settings.enabled():
         return f"switched off by TRUSTSTORE_INJECT={os.environ['TRUSTSTORE_INJECT']}"
     if sys.flags.no_site:
         return "python -S: no .pth file is run"
-    here = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    hidden = _sitecustomize.hidden_by()
+    if base is not None and hidden is not None:
+        return f"{base[0]} would arm it, but {hidden} runs in its place (PYTHONPATH)"
     if not _start_files():
         where = ", ".join(_site_directories())
         if _start_files([here]) and here not in _site_directories():
