@@ -208,9 +208,10 @@ print(json.dumps([verdict(url) for url in sys.argv[1:]]))
 
 
 def test_three_names_become_importable_and_no_more(covered: Base, envs: dict[str, Venv]) -> None:
-    purelib = run_code("import json, sysconfig; print(json.dumps(sysconfig.get_path('purelib')))", env=environment(), python=covered.python)  # fmt: skip
-    Path(purelib).mkdir(parents=True, exist_ok=True)
-    (Path(purelib) / "of_the_base.py").touch()
+    code = "import json, sysconfig; print(json.dumps(sysconfig.get_path('purelib')))"
+    purelib = Path(run_code(code, env=environment(), python=covered.python))
+    purelib.mkdir(parents=True, exist_ok=True)
+    (purelib / "of_the_base.py").touch()
     code = """
 import importlib, importlib.metadata, importlib.util, json, pkgutil, wrapt
 importlib.invalidate_caches()
@@ -221,7 +222,7 @@ except importlib.metadata.PackageNotFoundError:
     version = None
 print(json.dumps({
     "found": {name: spec.origin for name, spec in found.items() if spec},
-    "distributions": [d.name for d in importlib.metadata.distributions() if d.name],
+    "distributions": sorted({d.metadata["Name"] for d in importlib.metadata.distributions()} & {"wrapt", "truststore"}),
     "version": version,
     "compiled": wrapt.ObjectProxy.__init__.__class__.__name__,
     "listed": [m.name for m in pkgutil.iter_modules() if "truststore" in m.name or m.name == "wrapt"],
@@ -259,7 +260,7 @@ def test_an_environment_with_the_package_has_one_injection_and_its_own_copy(cove
 LOOK = """
 import json, sys
 module = sys.modules.get("sitecustomize")
-print(json.dumps(module and [module.__name__, module.__file__, module.__spec__.origin, module.ran, module.__cached__]))
+print(json.dumps(module and [module.__name__, module.__file__, module.__spec__.origin, module.ran, module.__spec__.cached]))
 """
 
 
@@ -330,7 +331,11 @@ def test_enable_and_disable_and_each_of_them_twice(base: Base) -> None:
     assert base.status(code=1)["state"] == "not enabled"
     base.command("disable")
     assert base.tree() == before
-    assert "enabled" in base.command("enable").stdout
+    umask = os.umask(0o077)
+    try:
+        assert "enabled" in base.command("enable").stdout
+    finally:
+        os.umask(umask)
     after, inode = base.tree(), base.file.stat().st_ino
     assert {path for path in after if path not in before and "/truststore-inject-" not in path} == {
         str(base.file.relative_to(base.folder))
