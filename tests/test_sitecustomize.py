@@ -216,6 +216,7 @@ def test_three_names_become_importable_and_no_more(covered: Base, envs: dict[str
 import importlib, importlib.metadata, importlib.util, json, pkgutil, wrapt
 importlib.invalidate_caches()
 found = {name: importlib.util.find_spec(name) for name in ("truststore", "truststore_inject", "wrapt", "of_the_base", "pip")}
+found["of somebody else"] = importlib.util.find_spec("email.wrapt")
 try:
     version = importlib.metadata.version("wrapt")
 except importlib.metadata.PackageNotFoundError:
@@ -307,10 +308,12 @@ sys.meta_path.append(Finder)
     assert env.json(LOOK)[1] == str(tmp_path / "elsewhere.py")
 
 
-def test_its_own_directory_twice_on_the_path(covered: Base, envs: dict[str, Venv], tmp_path: Path) -> None:
+def test_its_own_directory_again_on_the_path(covered: Base, tmp_path: Path) -> None:
+    env = covered.venv(tmp_path / "venv")
     (tmp_path / "link").symlink_to(covered.stdlib)
-    path = os.pathsep.join([str(covered.stdlib), str(tmp_path / "link")])
-    assert envs["venv"].json(PATCHED, PYTHONPATH=path) is True
+    entries = [str(tmp_path / "link"), str(covered.stdlib)]
+    (env.site_packages / "again.pth").write_text(f"import sys; sys.path += {entries!r}\n")
+    assert env.json(PATCHED) is True
 
 
 def test_a_sitecustomize_that_hides_ours_is_named(covered: Base, envs: dict[str, Venv], tmp_path: Path) -> None:
@@ -466,8 +469,15 @@ def test_refused_without_the_permission(base: Base) -> None:
             assert ctypes.CDLL(None).prctl(24, 1, 0, 0, 0) == 0  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE; for what is run
 
     base.stdlib.chmod(0o555)
-    refused(base, base.python, "Permission denied", str(base.stdlib), preexec_fn=obey)
+    refused(base, base.python, "Permission denied", f"{base.stdlib}: ", preexec_fn=obey)
     base.stdlib.chmod(0o755)
+    etc = base.folder / "etc"  # where Debian's link leads
+    etc.mkdir()
+    (etc / "sitecustomize.py").touch()
+    base.file.symlink_to(etc / "sitecustomize.py")
+    etc.chmod(0o555)
+    refused(base, base.python, "Permission denied", f"{etc}: ", preexec_fn=obey)
+    etc.chmod(0o755)
     base.command("enable")
     base.stdlib.chmod(0o555)
     command = ["-m", "truststore_inject", "base", "disable", "--python", str(base.python)]

@@ -24,6 +24,7 @@ from ._failure import MISSING, NO, YES, Failure
 from ._terminal import colour, paragraph, say
 
 _INDENT = 10
+_NEW = ".truststore-inject-"  # how the names of files and directories begin that are not yet in place
 _VERSION = sys.version.split()[0]
 _ABI = sysconfig.get_config_var("EXT_SUFFIX")  # what a compiled module of this Python is called
 
@@ -190,6 +191,7 @@ def _disable(base: _Base) -> None:
         data = base.read()
         block = None if data is None else _sitecustomize.parse(data)
         if block is not None:
+            tempfile.TemporaryDirectory(prefix=_NEW, dir=base.stdlib).cleanup()  # or refused before anything changes
             if block.created and not block.rest:
                 os.unlink(os.path.realpath(base.file))
             else:
@@ -213,8 +215,10 @@ def _refusal(base: _Base) -> Iterator[None]:
     except SyntaxError as error:
         raise Failure(f"{base.file}: it is not valid Python ({error}); nothing was changed", MISSING) from None
     except OSError as error:
-        where = error.filename or base.file
-        raise Failure(f"{where}: {error.strerror}; whoever may write to {base.stdlib} can do it", MISSING) from None
+        where = str(error.filename or base.file)
+        if os.path.basename(where).startswith(_NEW):
+            where = os.path.dirname(where)
+        raise Failure(f"{where}: {error.strerror}; it takes the right to write there", MISSING) from None
 
 
 def _sources() -> dict[str, str]:
@@ -267,7 +271,7 @@ def _copy(base: _Base, sources: dict[str, str], folder: str) -> bool:
     """Make the private directory, if it is not there; whether it was made."""
     if os.path.isdir(folder) and _is_whole(folder):
         return False
-    new = tempfile.mkdtemp(prefix=".truststore-inject-", dir=base.stdlib)
+    new = tempfile.mkdtemp(prefix=_NEW, dir=base.stdlib)
     try:
         os.chmod(new, 0o755)
         for name, path in sources.items():
@@ -287,7 +291,7 @@ def _copy(base: _Base, sources: dict[str, str], folder: str) -> bool:
 def _replace(path: str, data: bytes) -> None:
     """Whole or not at all; a link stays, mode and owner of the file that it names too."""
     target = os.path.realpath(path)
-    descriptor, temporary = tempfile.mkstemp(prefix=".truststore-inject-", dir=os.path.dirname(target))
+    descriptor, temporary = tempfile.mkstemp(prefix=_NEW, dir=os.path.dirname(target))
     try:
         with open(descriptor, "wb") as file:
             file.write(data)
