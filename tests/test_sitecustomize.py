@@ -308,11 +308,19 @@ sys.meta_path.append(Finder)
     assert env.json(LOOK)[1] == str(tmp_path / "elsewhere.py")
 
 
-def test_its_own_directory_again_on_the_path(covered: Base, tmp_path: Path) -> None:
+def test_it_does_not_go_on_with_itself(covered: Base, tmp_path: Path) -> None:
     env = covered.venv(tmp_path / "venv")
     (tmp_path / "link").symlink_to(covered.stdlib)
     entries = [str(tmp_path / "link"), str(covered.stdlib)]
-    (env.site_packages / "again.pth").write_text(f"import sys; sys.path += {entries!r}\n")
+    (env.site_packages / "again.py").write_text(f"""
+import sys
+ran = []
+sys.addaudithook(lambda event, details: ran.append(details[0].co_filename) if event == "exec" else None)
+sys.path += {entries!r}
+""")
+    (env.site_packages / "again.pth").write_text("import again\n")
+    ran = env.json("import again, json; print(json.dumps(again.ran))")
+    assert [file for file in ran if file.endswith("sitecustomize.py")] == [str(covered.file)]
     assert env.json(PATCHED) is True
 
 
