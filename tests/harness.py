@@ -12,6 +12,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 import venv
@@ -209,21 +210,54 @@ def shadow_certifi(folder: Path, authority: trustme.CA) -> Iterator[Path]:
     yield folder
 
 
+def make_base(folder: Path) -> Path:
+    """The executable of a throw-away base interpreter: this one's base, without what is installed in it.
+
+    It is externally managed (PEP 668), and has no sitecustomize.
+    """
+    prefix, stdlib = Path(sys.base_prefix), Path(sysconfig.get_path("stdlib"))
+    target = folder / stdlib.relative_to(prefix)
+    target.mkdir(parents=True)
+    left_out = {"__pycache__", "site-packages", "dist-packages", "sitecustomize.py", "EXTERNALLY-MANAGED"}
+    for entry in stdlib.iterdir():
+        if entry.name not in left_out and "truststore-inject" not in entry.name:
+            (target / entry.name).symlink_to(entry)
+    (target / "EXTERNALLY-MANAGED").write_text("[externally-managed]\nError=by the tests\n")
+    executable = Path(os.path.realpath(getattr(sys, "_base_executable", sys.executable)))
+    python = folder / executable.relative_to(Path(os.path.realpath(prefix)))
+    python.parent.mkdir()
+    shutil.copy(executable, python)
+    return python
+
+
 class Venv:
     """A virtual environment made of nothing but the installed package, or of nothing at all."""
 
     def __init__(self, folder: Path, *, with_package: bool = True) -> None:
         venv.create(folder, with_pip=False, symlinks=os.name != "nt")
-        scripts = "Scripts" if os.name == "nt" else "bin"
-        self.python = folder / scripts / "python"
+        self._look(folder)
+        if with_package:
+            self.install()
+
+    @classmethod
+    def existing(cls, folder: Path) -> Venv:
+        """One that somebody else made."""
+        self = cls.__new__(cls)
+        self._look(folder)
+        return self
+
+    def _look(self, folder: Path) -> None:
+        self.python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
         code = "import sysconfig; print(sysconfig.get_path('purelib'))"
         self.site_packages = Path(subprocess.check_output([self.python, "-c", code], text=True).strip())
-        if with_package:
-            for file in importlib.metadata.files("truststore-inject") or []:
-                if ".." not in file.parts and "__pycache__" not in file.parts:  # not the console script
-                    target = self.site_packages / file
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(file.locate(), target)
+
+    def install(self) -> None:
+        """Copy the package into it."""
+        for file in importlib.metadata.files("truststore-inject") or []:
+            if ".." not in file.parts and "__pycache__" not in file.parts:  # not the console script
+                target = self.site_packages / file
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file.locate(), target)
 
     def run(self, *arguments: str | os.PathLike[str], **variables: str) -> subprocess.CompletedProcess[str]:
         return run(*arguments, env=environment(**variables), python=self.python)

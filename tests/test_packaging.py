@@ -20,6 +20,8 @@ from harness import HERE, Venv
 pytest.importorskip("build", reason="the packaging environment has it: tox -e packaging")
 
 PROJECT = HERE.parent
+TAGS = {"pth": "py310-none-any.whl", "start": "py318-none-any.whl"}
+OURS = "start" if sys.version_info >= (3, 18) else "pth"
 PATCHED = "import json, ssl; print(json.dumps('load_verify_locations' in vars(ssl.SSLContext)))"
 
 
@@ -38,17 +40,30 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def build_wheel(source: Path, outdir: Path, kind: str) -> None:
+    call(sys.executable, "-m", "build", "--wheel", "--outdir", outdir, source, TRUSTSTORE_INJECT_WHEEL=kind)
+
+
 @pytest.fixture(scope="session")
 def built(source: Path) -> Path:
-    """The folder with the sdist, and with the wheel that is built from it."""
+    """The folder with the sdist, with the wheel that is built from it by itself, and with the other wheel."""
     call(sys.executable, "-m", "build", "--outdir", source / "dist", source)
+    (by_itself,) = source.glob("dist/*.whl")
+    build_wheel(source, source / "dist", "pth" if by_itself.name.endswith(TAGS["start"]) else "start")
     return source / "dist"
 
 
 @pytest.fixture(scope="session")
-def wheel(built: Path) -> Path:
-    (wheel,) = built.glob("*.whl")
-    return wheel
+def wheels(built: Path) -> dict[str, Path]:
+    """The two wheels, by what starts the injection."""
+    assert len(list(built.glob("*.whl"))) == 2
+    return {kind: next(built.glob(f"*-{tag}")) for kind, tag in TAGS.items()}
+
+
+@pytest.fixture(scope="session")
+def wheel(wheels: dict[str, Path]) -> Path:
+    """The one for the Python that runs the tests."""
+    return wheels[OURS]
 
 
 @pytest.fixture(scope="session")
@@ -57,23 +72,49 @@ def sdist(built: Path) -> Path:
     return sdist
 
 
-def test_the_files_of_the_wheel(wheel: Path) -> None:
+@pytest.mark.parametrize("kind", TAGS)
+def test_the_files_of_the_wheel(wheels: dict[str, Path], kind: str) -> None:
     sources = {
         file.relative_to(PROJECT).as_posix()
         for file in (PROJECT / "truststore_inject").rglob("*")
         if file.is_file() and "__pycache__" not in file.parts
     }
-    with zipfile.ZipFile(wheel) as archive:
+    with zipfile.ZipFile(wheels[kind]) as archive:
         names = set(archive.namelist())
         (info,) = {name.partition("/")[0] for name in names if ".dist-info/" in name}
         metadata = {
             f"{info}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE")
         }
-        assert names == sources | metadata | {"truststore-inject.pth"}
+        assert names == sources | metadata | {f"truststore-inject.{kind}"}
         assert "truststore_inject/py.typed" in names
         record = archive.read(f"{info}/RECORD").decode()
         assert {line.partition(",")[0] for line in record.splitlines()} == names
-        assert archive.read("truststore-inject.pth") == (PROJECT / "truststore-inject.pth").read_bytes()
+        start = f"truststore-inject.{kind}"
+        assert archive.read(start) == (PROJECT / start).read_bytes()
+        assert f"Tag: {TAGS[kind].removesuffix('.whl')}\n" in archive.read(f"{info}/WHEEL").decode()
+
+
+def test_a_build_takes_the_wheel_of_the_running_python(source: Path, sdist: Path, venv: Venv) -> None:
+    call(sys.executable, "-m", "pip", "--python", venv.python, "install", "--no-deps", sdist)
+    assert {path.name for path in venv.site_packages.glob("truststore-inject.*")} == {f"truststore-inject.{OURS}"}
+
+
+def test_no_third_kind_of_wheel(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="it can be pth or start"):
+        build_wheel(source, tmp_path, "both")
+
+
+# Python 3.19 has the tags py319, py3, py318, ...: a wheel tagged py3 would win there.
+@pytest.mark.parametrize(("python", "kind"), [("3.10", "pth"), ("3.17", "pth"), ("3.18", "start"), ("3.19", "start")])
+def test_installers_choose_the_wheel_for_the_python(
+    wheels: dict[str, Path], python: str, kind: str, tmp_path: Path
+) -> None:
+    source = ["--no-deps", "--no-index", "--find-links", wheels[kind].parent, "--python-version", python]
+    only = [*source, "--only-binary", ":all:", "truststore-inject"]
+    call(sys.executable, "-m", "pip", "download", "--dest", tmp_path / "pip", *only)
+    assert [path.name for path in (tmp_path / "pip").iterdir()] == [wheels[kind].name]
+    call(sys.executable, "-m", "uv", "pip", "install", "--target", tmp_path / "uv", *only)
+    assert [path.name for path in (tmp_path / "uv").glob("truststore-inject.*")] == [f"truststore-inject.{kind}"]
 
 
 def test_the_metadata(wheel: Path) -> None:
@@ -90,15 +131,17 @@ def test_twine_has_no_objection(built: Path) -> None:
     call(sys.executable, "-m", "twine", "check", "--strict", *built.iterdir())
 
 
-def test_two_builds_are_the_same_bytes(source: Path, wheel: Path, tmp_path: Path) -> None:
-    call(sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path, source)
-    assert (tmp_path / wheel.name).read_bytes() == wheel.read_bytes()
+@pytest.mark.parametrize("kind", TAGS)
+def test_two_builds_are_the_same_bytes(source: Path, wheels: dict[str, Path], kind: str, tmp_path: Path) -> None:
+    build_wheel(source, tmp_path, kind)
+    assert (tmp_path / wheels[kind].name).read_bytes() == wheels[kind].read_bytes()
 
 
 def test_the_sdist_holds_the_tests(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"truststore-inject.pth", "tests/harness.py", "tox.ini", "LICENSE", "README.md", "CHANGELOG.md"} <= names
+    starts = {"hatch_build.py", "truststore-inject.pth", "truststore-inject.start"}
+    assert {*starts, "tests/harness.py", "tox.ini", "LICENSE", "README.md", "CHANGELOG.md"} <= names
 
 
 def tree(folder: Path) -> set[str]:

@@ -59,6 +59,16 @@ def test_the_pth_file_is_what_an_auditor_reads(installed: Venv) -> None:
     assert (installed.site_packages / "truststore-inject.pth").read_bytes() == PTH.encode("ascii")
 
 
+@pytest.mark.skipif(sys.version_info < (3, 15), reason="PEP 829 came with Python 3.15")
+def test_a_start_file_does_what_the_line_does(broken: Venv, bare: Venv) -> None:
+    (broken.site_packages / "truststore-inject.pth").unlink(missing_ok=True)
+    shutil.copy(HERE.parent / "truststore-inject.start", broken.site_packages)
+    started, stock = broken.json(STATE), bare.json(STATE)
+    assert difference(started, stock)["finders"] == {FINDER}
+    assert started["finders"].count(FINDER) == 1
+    assert [broken.json(PATCHED, "-I"), broken.json(PATCHED, TRUSTSTORE_INJECT="0")] == [True, False]
+
+
 def test_start_loads_two_modules_and_adds_one_finder(installed: Venv, bare: Venv) -> None:
     assert difference(installed.json(STATE), bare.json(STATE)) == {
         "modules": {"truststore_inject", "truststore_inject._startup"},

@@ -38,13 +38,13 @@ def openssl(variable: str) -> str | None:
 
 
 _ON = frozenset({"1", "on", "true", "yes"})
-_OFF = frozenset({"0", "off", "false", "no"})
+OFF = frozenset({"0", "off", "false", "no"})  # cli/_sitecustomize.py writes them down
 
 
 def _switch(variable: str) -> bool:
     value = os.environ.get(variable, "").strip().lower()
-    if value and value not in _ON and value not in _OFF:
+    if value and value not in _ON and value not in OFF:
         from . import _record
 
         _record.note(f"{variable}={os.environ[variable]!r} is not a value that it can have (0 or 1): taken as 1")
-    return value not in _OFF
+    return value not in OFF

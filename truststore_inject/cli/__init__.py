@@ -16,6 +16,7 @@ from ._failure import Failure
 _COMMANDS = {
     "status": "is it active in this interpreter, and what else decides about trust here?",
     "check": "prove it on this machine, or explain what happens with a server",
+    "base": "cover a base interpreter and every virtual environment made from it",
     "export": "write the system store as one PEM file, for tools outside Python",
 }
 

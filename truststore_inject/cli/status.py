@@ -2,22 +2,23 @@
 
 import argparse
 import datetime
-import glob
 import json
 import os
 import site
 import sys
 import sysconfig
+from collections.abc import Sequence
 from importlib.machinery import PathFinder
 from typing import Any
 
 from .. import _settings
 from .._status import Status, status
-from . import _influences
+from . import _influences, _sitecustomize
 from ._failure import NO, YES
 from ._terminal import Progress, colour, paragraph, say
 
 _INDENT = 10
+_PEP_829_ALONE = sys.version_info >= (3, 18)  # import lines in .pth files are ignored
 _SHADES = {"applied": "green", "failed": "red", "skipped": "yellow"}
 
 
@@ -46,23 +47,32 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _reason(found: Status) -> str:
     """Why it is active or not, and whom that concerns."""
+    base = _sitecustomize.covering()
+    here = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     if found.active:
-        # site runs the .pth file of each of its directories; the console script and a venv share them.
-        armed = _pth_files()
+        # site runs the start file of each of its directories; the console script and a venv share them.
+        armed = _start_files()
+        if base is not None and here == base[1]:
+            return f"armed by {base[0]}, in every environment made from the base Python in {sys.base_prefix}"
         reason = f"armed by {armed[0]}" if armed else "armed by a call of truststore_inject.inject()"
-        if sys.prefix != sys.base_prefix and not any(path.startswith(sys.base_prefix + os.sep) for path in armed):
+        if base is not None:
+            reason += f"; {base[0]} covers the base Python in {sys.base_prefix}"
+        elif sys.prefix != sys.base_prefix and not any(path.startswith(sys.base_prefix + os.sep) for path in armed):
             reason += f"; the base Python in {sys.base_prefix} is not covered"
         return reason
     if not _settings.enabled():
         return f"switched off by TRUSTSTORE_INJECT={os.environ['TRUSTSTORE_INJECT']}"
     if sys.flags.no_site:
         return "python -S: no .pth file is run"
-    here = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    if not _pth_files():
+    hidden = _sitecustomize.hidden_by()
+    if base is not None and hidden is not None:
+        return f"{base[0]} would arm it, but {hidden} runs in its place (PYTHONPATH)"
+    if not _start_files():
         where = ", ".join(_site_directories())
-        if os.path.exists(os.path.join(here, "truststore-inject.pth")) and here not in _site_directories():
+        if _start_files([here]) and here not in _site_directories():
             return f"it is installed in {here}, another site; this interpreter runs the .pth files of {where}"
-        return f"there is no truststore-inject.pth in {where}: pip install truststore-inject with this interpreter"
+        name = "truststore-inject.start" if _PEP_829_ALONE else "truststore-inject.pth"
+        return f"there is no {name} in {where}: pip install truststore-inject with this interpreter"
     return "its .pth file was not run to its end, or truststore_inject.extract() was called (TRUSTSTORE_INJECT_DEBUG=1)"
 
 
@@ -72,12 +82,14 @@ def _site_directories() -> list[str]:
     return [directory for directory in dict.fromkeys(known) if directory in sys.path] or known[:1]
 
 
-def _pth_files() -> list[str]:
-    return [
-        file
-        for directory in _site_directories()
-        for file in glob.glob(os.path.join(glob.escape(directory), "truststore-inject.pth"))
-    ]
+def _start_files(directories: Sequence[str] | None = None) -> list[str]:
+    """What site runs of ours; a ``.start`` file switches off the ``.pth`` file beside it (PEP 829)."""
+    kinds = (["start"] if sys.version_info >= (3, 15) else []) + ([] if _PEP_829_ALONE else ["pth"])
+    found = []
+    for directory in _site_directories() if directories is None else directories:
+        files = [os.path.join(directory, f"truststore-inject.{kind}") for kind in kinds]
+        found += [file for file in files if os.path.exists(file)][:1]
+    return found
 
 
 def _changed(store: dict[str, Any]) -> str | None:

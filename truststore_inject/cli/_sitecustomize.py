@@ -1,0 +1,182 @@
+"""The managed block in a base interpreter's ``sitecustomize.py``: bytes in, bytes out.
+
+Of the files that a base runs at start, ``sitecustomize.py`` in its standard library is the only one that every virtual
+environment made from it runs too.  Only one ``sitecustomize`` runs, the first on ``sys.path``; so where the file did
+not exist, the block goes on with the one that it hides.
+"""
+
+import hashlib
+import os
+import re
+import sys
+import sysconfig
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib.machinery import PathFinder, SourceFileLoader
+
+from .. import __version__, _settings
+
+NAMES = ("truststore", "truststore_inject", "wrapt")
+
+# It imports what a bare interpreter has loaded, and the package.  os.__file__, so that the base can be moved.
+_CODE = '''\
+def _truststore_inject():
+    import os, sys
+
+    off = os.environ.get("TRUSTSTORE_INJECT", "").strip().lower() in {off}
+    if off or "truststore_inject._startup" in sys.modules:
+        return
+    from _frozen_importlib_external import PathFinder
+
+    folder = os.path.join(os.path.dirname(os.__file__), "{folder}")
+
+    class TruststoreInjectFinder:
+        """Asked last, and answers for these names only: what an environment has itself wins."""
+
+        def find_spec(self, name, path=None, target=None):
+            return PathFinder.find_spec(name, [folder]) if name in {names} else None
+
+    finder = TruststoreInjectFinder()
+    sys.meta_path.append(finder)
+    try:
+        from truststore_inject._startup import run
+    except Exception:
+        sys.meta_path.remove(finder)
+    else:
+        run()
+
+
+try:
+    _truststore_inject()
+except Exception:
+    pass
+del _truststore_inject
+'''
+
+# module_from_spec is importlib.util's, which a bare interpreter has not loaded.  An error of the next one is site's to
+# report.  Where there is none, the ImportError is what site gets, and expects, without this file.
+_NEXT = '''
+
+def _next_sitecustomize():
+    """The spec of the sitecustomize that this file hides."""
+    import os, sys
+    from _frozen_importlib_external import PathFinder
+
+    path = sys.path[sys.path.index(os.path.dirname(__file__)) + 1 :]
+    later = sys.meta_path[sys.meta_path.index(PathFinder) + 1 :]
+    for finder, where in [(PathFinder, [entry]) for entry in path] + [(finder, None) for finder in later]:
+        spec = finder.find_spec("sitecustomize", where)
+        if spec is not None and spec.loader is not None:
+            if not os.path.exists(spec.origin or "") or not os.path.samefile(spec.origin, __file__):
+                return spec
+    return None
+
+
+try:
+    _next_sitecustomize = _next_sitecustomize()
+except Exception:
+    _next_sitecustomize = None
+if _next_sitecustomize is None:
+    raise ModuleNotFoundError("No module named 'sitecustomize'", name="sitecustomize")
+import sys
+from _frozen_importlib import module_from_spec
+
+sys.modules["sitecustomize"] = module_from_spec(_next_sitecustomize)
+_next_sitecustomize.loader.exec_module(sys.modules["sitecustomize"])
+'''
+
+_BLOCK = re.compile(
+    rb"^# >>> truststore-inject (?P<version>\S+) \((?P<flags>[a-z, ]+)\) (?P<digest>[0-9a-f]{16}) >>> "
+    rb"[^\r\n]*(?P<newline>\r?\n)(?P<code>.*?)^# <<< truststore-inject <<<(?:\r?\n|\Z)",
+    re.MULTILINE | re.DOTALL,
+)
+_MARKER = b"# >>> truststore-inject "
+_FOLDER = re.compile(rb'"(truststore-inject-[^"/\\]+)"\)')
+
+
+class Edited(ValueError):
+    """The block is not as it was written."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block that is as it was written."""
+
+    version: str
+    folder: str  # the name of the directory with the packages, in the standard library
+    created: bool  # the file was made for the block
+    rest: bytes  # the file without the block
+    found: re.Match[bytes] = field(compare=False, repr=False)
+
+
+def parse(data: bytes) -> Block | None:
+    """The block in a file with that content, or None; `Edited` if somebody changed it."""
+    if _MARKER not in data and b"# <<< truststore-inject <<<" not in data:
+        return None
+    found = _BLOCK.search(data)
+    if found is None or data.count(_MARKER) != 1:
+        raise Edited
+    code, flags = found["code"].replace(b"\r\n", b"\n"), found["flags"].decode()
+    folder = _FOLDER.search(code)
+    if folder is None or found["digest"].decode() != _digest(flags, code):
+        raise Edited
+    before, after = data[: found.start()], data[found.end() :]
+    if "newline" in flags and not after:  # with text after the block it is needed
+        before = before.removesuffix(found["newline"])
+    return Block(found["version"].decode(), folder[1].decode(), flags.startswith("created"), before + after, found)
+
+
+def insert(data: bytes | None, folder: str) -> bytes:
+    """The content with a block that is up to date, for the file's content `data`, None if there is no file.
+
+    A block that is there already stays at its place.  Raises `Edited`.
+    """
+    block = None if data is None else parse(data)
+    if block is not None:
+        found = block.found
+        text = _render(folder, block.created, b"newline" in found["flags"], found["newline"])
+        return found.string[: found.start()] + text + found.string[found.end() :]
+    created, data = data is None, data or b""
+    newline = b"\r\n" if b"\r\n" in data else b"\n"
+    open_line = data != b"" and not data.endswith(b"\n")
+    return data + newline * open_line + _render(folder, created, open_line, newline)
+
+
+def _render(folder: str, created: bool, open_line: bool, newline: bytes) -> bytes:
+    text = _CODE.format(off=_literal(_settings.OFF), folder=folder, names=_literal(NAMES)) + (_NEXT if created else "")
+    flags = ("created" if created else "added") + (", newline" if open_line else "")
+    head = (
+        f"# >>> truststore-inject {__version__} ({flags}) {_digest(flags, text.encode())} >>> "
+        "written and taken away by the command: truststore-inject base"
+    )
+    return f"{head}\n{text}# <<< truststore-inject <<<\n".encode("ascii").replace(b"\n", newline)
+
+
+def _literal(words: Iterable[str]) -> str:
+    return "(" + ", ".join(f'"{word}"' for word in sorted(words)) + ")"
+
+
+def _digest(flags: str, code: bytes) -> str:
+    return hashlib.sha256(flags.encode() + b"\n" + code).hexdigest()[:16]
+
+
+def covering() -> tuple[str, str] | None:
+    """The ``sitecustomize.py`` of this interpreter's base, if it arms the injection, and the packages' folder."""
+    stdlib = sysconfig.get_path("stdlib")
+    spec = PathFinder.find_spec("sitecustomize", [stdlib])
+    if spec is None or spec.origin is None or not isinstance(spec.loader, SourceFileLoader):
+        return None
+    try:
+        with open(spec.origin, "rb") as file:
+            block = parse(file.read())
+    except (OSError, Edited):
+        return None
+    folder = os.path.join(stdlib, block.folder) if block is not None else ""
+    return (spec.origin, folder) if os.path.isdir(folder) else None
+
+
+def hidden_by() -> str | None:
+    """The ``sitecustomize`` that this interpreter runs in place of that of its base."""
+    entries = [] if sys.flags.ignore_environment else os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    spec = PathFinder.find_spec("sitecustomize", [entry for entry in entries if entry])
+    return None if spec is None else spec.origin
