@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from harness import Authorities, environment, run, run_code, write_bundle, write_directory
@@ -50,7 +50,7 @@ class Probe:
 
     def __init__(self, urls: dict[str, str], private: Path, store: Path) -> None:
         cases = {case: urls[case] for case in ("system", "private", "unknown", "wrong_host")}
-        self.arguments = (json_text(cases), str(private))
+        self.arguments = (json.dumps(cases), str(private))
         self.store = store
 
     def run(self, before: str = "", between: str = "", **variables: str | Path) -> bool:
@@ -61,12 +61,6 @@ class Probe:
         assert trust == [["system"], ["private"], []]  # as stock: SSL_CERT_DIR is OpenSSL's own variable
         assert count in (0, 3), "half-patched"
         return bool(count)
-
-
-def json_text(value: Any) -> str:
-    import json
-
-    return json.dumps(value)
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +77,10 @@ def copy(tmp_path: Path) -> Path:
 
 def library(module: str, folder: Path) -> str:
     """Code that imports what the patch file `module` is for; where it is not installed, something of that name."""
-    folder_, _, name = module.removesuffix(".py").rpartition("/")
-    if folder_ != "patches" or name in ("__init__", "_ssl"):
-        name = {"contexts": "_aiohttp", "wrapping": "_OpenSSL"}.get(name, "_ssl")
+    where, _, name = module.removesuffix(".py").rpartition("/")
+    if where != "patches" or name == "__init__":
+        name = "_ssl"
+    name = {"contexts": "_aiohttp", "wrapping": "_OpenSSL"}.get(name, name)
     name = name.removeprefix("_")
     if importlib.util.find_spec(name) is None:
         (folder / f"{name}.py").touch()
@@ -253,7 +248,7 @@ print(json.dumps(outcomes))
 """
     env = environment(**{kind: tmp_path / "live"})
     found, stock = (
-        run_code(code, *probe.arguments, json_text(steps), env={**env, **off}, cwd=tmp_path)
+        run_code(code, *probe.arguments, json.dumps(steps), env={**env, **off}, cwd=tmp_path)
         for off in ({}, {"TRUSTSTORE_INJECT": "0"})
     )
     assert {name: new for name, new, _ in found} == steps
