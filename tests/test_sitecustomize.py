@@ -332,6 +332,17 @@ def test_a_sitecustomize_that_hides_ours_is_named(covered: Base, envs: dict[str,
     assert envs["venv"].json(PATCHED, PYTHONPATH=str(tmp_path)) is False
     text = covered.command("status", code=1, PYTHONPATH=tmp_path).stdout
     assert "hidden by" in " ".join(text.split())
+    (tmp_path / "sitecustomize.py").write_text("""
+import os, sys
+sys.path.remove(os.path.dirname(__file__))
+del sys.modules["sitecustomize"]
+try:
+    import sitecustomize
+except ImportError:
+    pass
+sys.path.insert(0, os.path.dirname(__file__))
+""")
+    assert covered.status(PYTHONPATH=tmp_path)["state"] == "enabled"  # one that goes on with ours hides nothing
 
 
 # What the commands do to the files.
