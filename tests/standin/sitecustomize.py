@@ -26,10 +26,11 @@ if os.environ.get("TRUSTSTORE_INJECT") != "0":
             if fault := os.environ.get("STANDIN_FAULT"):
                 raise getattr(builtins, fault)("made by the test")
         anchors += [x509.load_der_x509_certificate(anchor) for anchor in settings.get_ca_certs(binary_form=True)]
-        # trustme's certificates are not what the Web's rules demand: a critical subjectAltName.
-        any_leaf = verification.ExtensionPolicy.webpki_defaults_ee().require_present(
-            x509.SubjectAlternativeName, verification.Criticality.AGNOSTIC, None
-        )
+        # trustme's certificates are not what the Web's rules demand: a subjectAltName or extendedKeyUsage that is critical.
+        either = verification.Criticality.AGNOSTIC
+        any_leaf = verification.ExtensionPolicy.webpki_defaults_ee()
+        any_leaf = any_leaf.require_present(x509.SubjectAlternativeName, either, None)
+        any_leaf = any_leaf.may_be_present(x509.ExtendedKeyUsage, either, must_be_for_servers)
         authorities = verification.ExtensionPolicy.webpki_defaults_ca()
         policy = verification.PolicyBuilder().store(verification.Store(anchors))
         policy = policy.extension_policies(ca_policy=authorities, ee_policy=any_leaf)
@@ -39,6 +40,10 @@ if os.environ.get("TRUSTSTORE_INJECT") != "0":
             policy.build_server_verifier(subject).verify(leaf, others)
         except (verification.VerificationError, x509.ExtensionNotFound, ValueError) as error:
             raise refusal(str(error)) from None
+
+    def must_be_for_servers(policy, certificate, usage):
+        if usage is not None and not any(purpose.dotted_string == "1.3.6.1.5.5.7.3.1" for purpose in usage):
+            raise ValueError("a certificate that is not for servers")
 
     def general_name(host):
         import ipaddress
