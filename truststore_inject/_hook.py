@@ -108,7 +108,9 @@ def _patch(name: str, module: "ModuleType", finder: "PatchFinder") -> None:
         patch_file = _patch_file(name)
         try:
             reason = patch_file.patch(module)
-        except BaseException:  # a KeyboardInterrupt too: nothing stays half-patched
+            if reason is None:
+                sys.audit("truststore_inject.patch", name)
+        except BaseException:  # a KeyboardInterrupt too: nothing stays half-patched; or an audit hook objects
             patch_file.unpatch(module)
             raise
     except Exception as error:
@@ -119,7 +121,6 @@ def _patch(name: str, module: "ModuleType", finder: "PatchFinder") -> None:
         return
     if (name, module) not in _patched:
         _patched.append((name, module))
-    sys.audit("truststore_inject.patch", name)
     _record.applied(name)
     submodules = patches.submodules.keys() - finder.targets
     if submodules:

@@ -8,8 +8,8 @@ import os
 from .. import _record, _settings
 from . import _pem, describe, listing
 
-# The path for each setting of the variables that decide, and the files that we wrote.
-_paths: "dict[tuple[str | None, ...], str]" = {}
+# For each setting of the variables that decide: the path, and which file it was that lay there.
+_paths: "dict[tuple[str | None, ...], tuple[str, tuple[int, ...]]]" = {}
 
 
 def pem_file() -> str | None:
@@ -20,16 +20,29 @@ def pem_file() -> str | None:
     Never raises an `Exception`.
     """
     variables = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"), _settings.extra_ca_certs()
-    path = _paths.get(variables)
-    if path is None or not os.path.exists(path):
+    path, file = _paths.get(variables, (None, ()))
+    if path is None or _identity(path) != file:
         try:
             path = _find_or_write(variables[2])
         except Exception as error:
             _record.note(f"the system store was not exported: {type(error).__name__}: {error}")
             return None
         if path is not None:
-            _paths[variables] = path
+            _paths[variables] = path, _identity(path)
     return path
+
+
+def _identity(path: str) -> "tuple[int, ...]":
+    """Which file lies there; empty if there is none.
+
+    A temporary folder is swept of old files, and then anybody may give another file the name of ours.  The time of the
+    last change is the one that nobody can set.
+    """
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ()
+    return status.st_dev, status.st_ino, status.st_ctime_ns
 
 
 def _find_or_write(extra: str | None) -> str | None:
