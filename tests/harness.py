@@ -153,9 +153,13 @@ def environment(**variables: str | os.PathLike[str]) -> dict[str, str]:
     ``SSL_CERT_FILE`` names a file that does not exist, so that no test reads the machine's own bundle.
     """
     base = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "SSL_CERT_FILE": "/nonexistent/bundle.pem"}
-    if sys.platform == "win32":
-        base["SYSTEMROOT"] = os.environ["SYSTEMROOT"]
+    for name in ("SYSTEMROOT", "COVERAGE_PROCESS_CONFIG"):  # Windows needs the one; tox -e coverage sets the other
+        if name in os.environ:
+            base[name] = os.environ[name]
     return {**base, **{name: os.fspath(value) for name, value in variables.items()}}
+
+
+_MEASURE = "try:\n    import coverage\n    coverage.process_startup()\nexcept ImportError:\n    pass\n"
 
 
 def run(
@@ -163,6 +167,9 @@ def run(
 ) -> subprocess.CompletedProcess[str]:
     """Run `python` (default: this one); the result has `stdout`, `stderr` and `returncode`."""
     options = {"timeout": 120, "cwd": HERE.anchor, **options}
+    if "COVERAGE_PROCESS_CONFIG" in env and {"-S", "-c"} <= set(arguments):  # no .pth file starts the measurement
+        place = arguments.index("-c") + 1
+        arguments = (*arguments[:place], f"{_MEASURE}{arguments[place]}", *arguments[place + 1 :])
     return subprocess.run([python, *arguments], env=env, capture_output=True, text=True, **options)
 
 
@@ -238,6 +245,12 @@ class Venv:
         self._look(folder)
         if with_package:
             self.install()
+        if "COVERAGE_PROCESS_CONFIG" in os.environ:  # what starts in it is measured too
+            import coverage
+
+            place = Path(coverage.__file__).parent
+            (self.site_packages / "coverage").symlink_to(place)
+            shutil.copyfile(place.parent / "a1_coverage.pth", self.site_packages / "a1_coverage.pth")
 
     @classmethod
     def existing(cls, folder: Path) -> Venv:

@@ -71,3 +71,26 @@ print(json.dumps([early, len(os.listdir(tempfile.gettempdir())), before == dict(
 """
     assert run_code(code, env=environment(SSL_CERT_DIR=store, TMPDIR=tmp_path)) == [[], 1, True]
     assert os.listdir(tmp_path) == []
+
+
+def test_an_extra_file_that_is_missing_leaves_the_store_and_a_note(store: Path) -> None:
+    env = environment(SSL_CERT_DIR=store, TRUSTSTORE_INJECT_EXTRA_CA_CERTS="/nonexistent/extra.pem")
+    rest = "from truststore_inject import _record\ntext = [open(path).read().count('BEGIN'), *_record.notes]"
+    count, *notes = exported(env, rest)[3]  # type: ignore[misc]
+    assert count == 1
+    assert any("/nonexistent/extra.pem: not loaded" in note for note in notes)
+
+
+def test_where_nothing_can_be_written_the_librarys_own_default_stays(store: Path) -> None:
+    code = """
+import json, tempfile
+from truststore_inject import _record
+from truststore_inject.stores import _export
+def full(*arguments):
+    raise OSError(28, "No space left on device")
+tempfile.mkstemp = full
+print(json.dumps([_export.pem_file(), *_record.notes]))
+"""
+    path, *notes = run_code(code, env=environment(SSL_CERT_DIR=store))
+    assert path is None
+    assert any("not exported: OSError" in note for note in notes)

@@ -377,3 +377,28 @@ from truststore_inject import _record
 assert "requests" not in _record.patches and "requests" not in sys.modules
 """
     assert patched(code, PYTHONPATH=str(tmp_path))
+
+
+def test_a_loader_of_the_old_kind_is_left_alone() -> None:
+    code = """
+import importlib.util, json, sys, truststore_inject
+class Old:
+    def load_module(self, name): ...
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return importlib.util.spec_from_loader(name, old) if name == "ssl" else None
+old = Old()
+sys.meta_path.insert(1, Old)
+spec = importlib.util.find_spec("ssl")
+del sys.meta_path[1]
+from truststore_inject import _record
+print(json.dumps([spec.loader is old, *_record.patches["ssl"]]))
+"""
+    is_theirs, state, reason = run_code(code, env=environment())
+    assert (is_theirs, state) == (True, "skipped")
+    assert "no exec_module" in reason
+
+
+def test_the_loader_can_be_copied() -> None:
+    code = "import copy, importlib.util, json; l = importlib.util.find_spec('ssl').loader; c = copy.copy(l)"
+    assert run_code(f"{code}; print(json.dumps(c.get_filename('ssl') == l.get_filename('ssl')))", env=environment())

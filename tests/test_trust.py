@@ -342,3 +342,15 @@ from truststore_inject import _record
 assert any("a bug of ours" in note for note in _record.notes)
 """
     assert judge(code, urls, SSL_CERT_FILE=ca_file("private")) == expected(urls, "private")
+
+
+def test_a_context_that_cannot_be_remembered_gets_the_store(store: Path) -> None:
+    code = """
+import json, ssl, truststore_inject.stores as stores
+class Context(ssl.SSLContext):
+    __hash__ = None
+context = Context(ssl.PROTOCOL_TLS_CLIENT)
+loaded = []
+print(json.dumps(stores.load(context, lambda context, **places: loaded.append(places)) and len(loaded)))
+"""
+    assert run_code(code, env=environment(SSL_CERT_DIR=store)) == 1

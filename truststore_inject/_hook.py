@@ -119,7 +119,9 @@ def _patch(name: str, module: "ModuleType", finder: "PatchFinder") -> None:
             if (name, module) not in _patched:
                 _patched.append((name, module))  # first: what is patched can be undone, wherever an interrupt comes
             reason = patch_file.patch(module)
-        except BaseException:  # a KeyboardInterrupt too: nothing stays half-patched
+            if reason is None:
+                sys.audit("truststore_inject.patch", name)
+        except BaseException:  # a KeyboardInterrupt too: nothing stays half-patched; or an audit hook objects
             patch_file.unpatch(module)
             _forget(name, module)
             raise
@@ -129,7 +131,6 @@ def _patch(name: str, module: "ModuleType", finder: "PatchFinder") -> None:
     if reason is not None:
         _record.skipped(name, reason)
         return
-    sys.audit("truststore_inject.patch", name)
     _record.applied(name)
     submodules = patches.submodules.keys() - finder.targets
     if submodules:

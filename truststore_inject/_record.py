@@ -38,6 +38,11 @@ def note(text: str) -> None:
         _debug(text)
 
 
+def printable(text: str) -> str:
+    """`text` on one line, without what a stream cannot encode or a terminal would obey: variables hold any bytes."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 def _set(name: str, state: str, reason: str) -> None:
     patches[name] = (state, reason)
     _debug(f"{name}: {state}" + (f" ({reason})" if reason else ""))
@@ -50,6 +55,6 @@ def _debug(text: str) -> None:
 
     if _settings.debug():
         try:
-            sys.stderr.write(f"truststore-inject: {text}\n")
+            sys.stderr.write(f"truststore-inject: {printable(text)}\n")
         except (OSError, ValueError):  # a closed pipe or a closed file: whoever asked for this is gone
             pass

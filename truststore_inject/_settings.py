@@ -18,23 +18,25 @@ def debug() -> bool:
 
 def extra_ca_certs() -> str | None:
     """The PEM file that ``TRUSTSTORE_INJECT_EXTRA_CA_CERTS`` adds to the system store, or None."""
-    return os.environ.get("TRUSTSTORE_INJECT_EXTRA_CA_CERTS") or None
+    return None if _has_more_rights() else os.environ.get("TRUSTSTORE_INJECT_EXTRA_CA_CERTS") or None
 
 
 def x509_strict() -> bool:
     """False if ``TRUSTSTORE_INJECT_X509_STRICT`` asks to do without what Python 3.13 and newer demand of a chain."""
-    return _switch("TRUSTSTORE_INJECT_X509_STRICT")
+    return _has_more_rights() or _switch("TRUSTSTORE_INJECT_X509_STRICT")
 
 
 def openssl(variable: str) -> str | None:
-    """The value of ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``, or None.
+    """The value of ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``, or None."""
+    return None if _has_more_rights() else os.environ.get(variable) or None
 
-    OpenSSL ignores both in a process that runs with more rights than its caller (``secure_getenv``), so we do too:
-    https://docs.openssl.org/3.0/man7/openssl-env/
+
+def _has_more_rights() -> bool:
+    """Whether this process has other rights than its caller, who then may not widen what it trusts.
+
+    OpenSSL ignores its own variables there (``secure_getenv``): https://docs.openssl.org/3.0/man7/openssl-env/
     """
-    if hasattr(os, "getuid") and (os.getuid() != os.geteuid() or os.getgid() != os.getegid()):
-        return None
-    return os.environ.get(variable) or None
+    return hasattr(os, "getuid") and (os.getuid() != os.geteuid() or os.getgid() != os.getegid())
 
 
 _ON = frozenset({"1", "on", "true", "yes"})

@@ -38,7 +38,7 @@ class Status:
             for name, patch in self.patches.items()
         ]
         lines += [f"note:  {note}" for note in self.notes]
-        return "\n".join(lines)
+        return "\n".join(map(_record.printable, lines))
 
 
 def status() -> Status:

@@ -8,8 +8,8 @@ import os
 from .. import _record, _settings
 from . import _bundled, _pem, describe, listing
 
-# The path for each setting of the variables that decide, and the files that we wrote.
-_paths: "dict[tuple[str | None, ...], str]" = {}
+# For each setting of the variables that decide: the path, and which file it was that lay there.
+_paths: "dict[tuple[str | None, ...], tuple[str, tuple[int, ...]]]" = {}
 
 
 def pem_file(bundle: str | None = None) -> str | None:
@@ -24,15 +24,28 @@ def pem_file(bundle: str | None = None) -> str | None:
     try:
         changed = bundle if bundle is not None and _bundled.was_changed(bundle) else None
         key = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"), _settings.extra_ca_certs(), changed
-        path = _paths.get(key)
-        if path is None or not os.path.exists(path):
+        path, file = _paths.get(key, (None, ()))
+        if path is None or _identity(path) != file:
             path = _find_or_write(changed)
             if path is not None:
-                _paths[key] = path
+                _paths[key] = path, _identity(path)
     except Exception as error:
         _record.note(f"the system store was not exported: {type(error).__name__}: {error}")
         return None
     return path
+
+
+def _identity(path: str) -> "tuple[int, ...]":
+    """Which file lies there; empty if there is none.
+
+    A temporary folder is swept of old files, and then anybody may give another file the name of ours.  The time of the
+    last change is the one that nobody can set.
+    """
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ()
+    return status.st_dev, status.st_ino, status.st_ctime_ns
 
 
 def _find_or_write(changed: str | None) -> str | None:

@@ -1,0 +1,231 @@
+"""Each row of SECURITY.md: what somebody can do, and that the package adds nothing to it that is not written there."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from harness import Authorities, Venv, environment, run, run_code, write_directory
+
+# What somebody may leave lying about: the names that this package imports, at start or later.
+PLANTED = ("truststore_inject", "patches", "stores", "_hook", "wrapt", "truststore", "certifi", "sitecustomize")
+USE = """
+import json, ssl, sys, truststore_inject
+ssl.create_default_context()
+truststore_inject.status()
+print(json.dumps(sorted(name for name in sys.modules if getattr(sys.modules[name], "PLANTED", False))))
+"""
+unix = pytest.mark.skipif(sys.platform == "win32", reason="there are no such ids and modes")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Venv:
+    """Do not change it."""
+    return Venv(tmp_path_factory.mktemp("installed"))
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Venv:
+    return Venv(tmp_path_factory.mktemp("bare"), with_package=False)
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> Path:
+    """A folder with a module of each name, and with a ``truststore-inject.pth`` that is not the installed one."""
+    for name in PLANTED:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("PLANTED = True\n")
+    (tmp_path / "truststore-inject.pth").write_text("import sys; sys.modules['pth'] = sys.modules['patches'] = 1\n")
+    return tmp_path
+
+
+# ------------------------------------------------------------------ the current directory, PYTHONPATH, site-packages
+
+
+@pytest.mark.parametrize("options", [[], ["-I"], *([["-P"]] if sys.version_info >= (3, 11) else [])])
+def test_nothing_is_looked_for_in_the_current_directory(installed: Venv, planted: Path, options: list[str]) -> None:
+    """Even with ``-c``, for which Python itself looks there."""
+    result = run(*options, "-c", USE, env=environment(), python=installed.python, cwd=planted)
+    assert (result.stdout, result.stderr) == ("[]\n", "")
+
+
+def test_nothing_is_looked_for_there_by_a_script_of_another_folder(
+    installed: Venv, planted: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    script = tmp_path_factory.mktemp("program") / "program.py"
+    script.write_text(USE)
+    result = run(script, env=environment(), python=installed.python, cwd=planted)
+    assert (result.stdout, result.stderr) == ("[]\n", "")
+
+
+def test_python_path_decides_what_is_imported_as_it_does_without_the_package(
+    installed: Venv, bare: Venv, planted: Path
+) -> None:
+    look = USE.replace(", truststore_inject", "").replace("truststore_inject.status()", "")
+    assert bare.json(look, PYTHONPATH=str(planted)) == ["sitecustomize"]
+    assert set(installed.json(look, PYTHONPATH=str(planted))) == {"sitecustomize", "truststore_inject"}
+    for python in bare, installed:
+        assert python.json(look, "-I", PYTHONPATH=str(planted)) == []
+
+
+def test_site_packages_run_code_as_they_do_without_the_package(tmp_path: Path) -> None:
+    for with_package in (False, True):
+        venv = Venv(tmp_path / str(with_package), with_package=with_package)
+        (venv.site_packages / "aaa.pth").write_text("import sys; sys.modules['ran'] = 1\n")
+        assert venv.json("import sys; print(sys.modules.get('ran', 0))", "-I") == 1
+
+
+# --------------------------------------------------------------------------------------------- environment variables
+
+
+@unix
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can run as two users")
+def test_the_caller_of_a_process_with_more_rights_does_not_widen_what_it_trusts(
+    authorities: Authorities, urls: dict[str, str], ca_file: Callable[[str], Path], store: Path, tmp_path: Path
+) -> None:
+    code = """
+import json, os, ssl, sys, urllib.request
+if sys.argv[1] == "more rights":
+    os.setresuid(65534, 0, 0)  # what a set-user-id program has
+elif sys.argv[1] == "more rights of a group":
+    os.setresgid(65534, 0, 0)
+try:
+    verdict = urllib.request.urlopen(sys.argv[2], timeout=60).read().decode()
+except OSError as error:
+    verdict = getattr(error, "reason", error).__class__.__name__
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.verify_flags |= ssl.VERIFY_X509_STRICT  # the default of Python 3.13
+context.load_default_certs()
+print(json.dumps([verdict, bool(context.verify_flags & ssl.VERIFY_X509_STRICT)]))
+"""
+    variables: list[dict[str, str | os.PathLike[str]]] = [
+        {"TRUSTSTORE_INJECT_EXTRA_CA_CERTS": ca_file("private"), "SSL_CERT_DIR": store},
+        {"SSL_CERT_FILE": ca_file("private")},
+        {"SSL_CERT_DIR": write_directory(tmp_path, [authorities.private])},
+    ]
+    for given in variables:
+        env = environment(**given, TRUSTSTORE_INJECT_X509_STRICT="0")
+        assert run_code(code, "", urls["private"], env=env) == ["ok", False], given
+        for rights in ("more rights", "more rights of a group"):
+            refused = run_code(code, rights, urls["private"], env=env)
+            assert refused == ["SSLCertVerificationError", True], (given, rights)
+
+
+def test_isolated_mode_ignores_python_s_variables_only(urls: dict[str, str], ca_file: Callable[[str], Path]) -> None:
+    code = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=60).read().decode())"
+    env = environment(SSL_CERT_FILE=ca_file("private"))
+    assert run("-I", "-c", code, urls["private"], env=env).stdout == "ok\n"
+
+
+ODD = {
+    "very long": "x" * 100_000,
+    "lines": "a\nb\r\nc",
+    "not UTF-8": os.fsdecode(b"\xff\xfe/\x80.pem"),
+    "a terminal's commands": "\x1b]0;title\x07\x1b[2J",
+    "a folder": os.path.dirname(os.path.abspath(__file__)),
+    "a device": "/dev/null",
+    "percent and braces": "%s%n{0}{0.__class__}",
+}
+
+
+@pytest.mark.parametrize("value", ODD.values(), ids=ODD)
+def test_a_value_that_makes_no_sense_harms_nobody(installed: Venv, store: Path, value: str) -> None:
+    """And what status prints of it can be printed."""
+    code = """
+import json, ssl, truststore_inject
+context = ssl.create_default_context()
+status = truststore_inject.status()
+print(status)
+print(json.dumps([int(context.verify_mode), context.check_hostname, *status.notes]))
+"""
+    names = ("TRUSTSTORE_INJECT", "TRUSTSTORE_INJECT_DEBUG", "TRUSTSTORE_INJECT_EXTRA_CA_CERTS")
+    for name in (*names, "TRUSTSTORE_INJECT_X509_STRICT", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        env = {**environment(SSL_CERT_DIR=store, PYTHONIOENCODING="utf-8:strict"), name: value}
+        result = run("-c", code, env=env, python=installed.python)
+        assert (result.returncode, result.stderr) == (0, ""), (name, result.stderr)
+        *shown, last = result.stdout.splitlines()
+        assert json.loads(last)[:2] == [2, True], name
+        assert all(line.isprintable() for line in shown), name
+    told = run("-c", code, env={**env, "TRUSTSTORE_INJECT_DEBUG": "1"}, python=installed.python).stderr
+    assert all(line.startswith("truststore-inject: ") and line.isprintable() for line in told.splitlines()), told
+
+
+# ------------------------------------------------------------------------------------------------- the temporary file
+
+EXPORT = """
+import json, os, sys, tempfile
+from truststore_inject.stores import _export
+os.umask(0)
+planted = os.path.join(tempfile.gettempdir(), "truststore-inject-planted.pem")
+"""
+
+
+@unix
+def test_the_exported_store_is_not_written_through_a_link_that_somebody_planted(store: Path, tmp_path: Path) -> None:
+    code = f"""{EXPORT}
+tempfile._get_candidate_names = lambda: iter(["planted", "free"])
+os.symlink("victim", planted)
+path = _export.pem_file()
+print(json.dumps([os.path.basename(path), oct(os.stat(path).st_mode & 0o777), os.path.exists("victim")]))
+"""
+    env = environment(SSL_CERT_DIR=store, TMPDIR=tmp_path)
+    assert run_code(code, env=env, cwd=tmp_path) == ["truststore-inject-free.pem", "0o600", False]
+
+
+@unix
+def test_an_exported_store_that_somebody_replaced_is_not_used(store: Path, tmp_path: Path) -> None:
+    """A sweeper of old files deletes it; who then takes its name, and its time, does not decide what is trusted."""
+    code = f"""{EXPORT}
+path = _export.pem_file()
+before = os.stat(path)
+content = open(path, "rb").read()
+os.unlink(path)
+with open(path, "wb") as file:
+    file.write(content[::-1])
+os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+again = _export.pem_file()
+print(json.dumps([again == path, open(again, "rb").read() == content, _export.pem_file() == again]))
+"""
+    assert run_code(code, env=environment(SSL_CERT_DIR=store, TMPDIR=tmp_path)) == [False, True, True]
+
+
+# ------------------------------------------------------------------------------------------------------- audit events
+
+
+def test_an_audit_hook_sees_it_from_the_start_in_this_order(tmp_path: Path) -> None:
+    venv = Venv(tmp_path / "venv")
+    hook = "sys.addaudithook(lambda event, args: event[:11] == 'truststore_' and sys.seen.append([event[18:], *args]))"
+    (venv.site_packages / "aaa.pth").write_text(
+        f"import sys; hasattr(sys, 'seen') or (setattr(sys, 'seen', []), {hook})\n"
+    )
+    code = """
+import json, sys
+start = sys.seen[:]
+import ssl, truststore_inject
+truststore_inject.inject()
+sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "PatchFinder"]
+truststore_inject.extract()
+truststore_inject.inject()
+print(json.dumps([start, sys.seen[len(start):]]))
+"""
+    assert venv.json(code) == [[["inject"]], [["patch", "ssl"], ["extract"], ["inject"], ["patch", "ssl"]]]
+    assert venv.json(code.replace("import ssl,", "import"), TRUSTSTORE_INJECT="0") == [[], [["extract"]]]
+
+
+@pytest.mark.parametrize("event", ["inject", "patch"])
+def test_an_audit_hook_may_forbid_it_and_stock_stays(tmp_path: Path, event: str) -> None:
+    venv = Venv(tmp_path / "venv")
+    (venv.site_packages / "forbid.py").write_text(
+        f"import sys\ndef hook(event, args):\n    if event == 'truststore_inject.{event}': raise RuntimeError('no')\n"
+        "sys.addaudithook(hook)\n"
+    )
+    (venv.site_packages / "aaa.pth").write_text("import forbid\n")
+    code = "import ssl, json, truststore_inject as t; s = t.status()\n"
+    code += "print(json.dumps(['load_default_certs' in vars(ssl.SSLContext) and ssl.SSLContext.load_default_certs.__code__.co_filename, str(s)]))"
+    file, text = venv.json(code)
+    assert str(file).endswith(("ssl.py", "False"))
+    assert "RuntimeError: no" in text
