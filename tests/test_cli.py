@@ -21,7 +21,7 @@ import trustme
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
 from harness import HOSTS, Authorities, Server, environment, run, server_context, write_bundle
-from test_settings import lax
+from lax import lax
 
 NO_PROXY = {"NO_PROXY": "*"}
 

@@ -140,6 +140,22 @@ def test_a_python_whose_openssl_looks_where_nothing_is(
     machine.update()
 
 
+def test_a_child_with_an_empty_environment(
+    machine: Machine, urls: dict[str, str], authorities: Authorities
+) -> None:
+    authorities.system.cert_pem.write_to_path(machine.local / "corp.crt")
+    machine.update()
+    code = """
+import subprocess, sys
+print(subprocess.check_output([sys.executable, *sys.argv[1:]], env={}, text=True))
+"""
+    cases = json.dumps({case: urls[case] for case in STOCK})
+    said = machine.run(sys.executable, "-c", code, HERE / "clients.py", "requests_get", "default", cases)
+    assert json.loads(said) == SYSTEM
+    (machine.local / "corp.crt").unlink()
+    machine.update()
+
+
 def test_a_read_only_file_system(machine: Machine, urls: dict[str, str]) -> None:
     code = f"""
 mount --bind {sys.prefix} {sys.prefix} && mount -o remount,bind,ro {sys.prefix}
