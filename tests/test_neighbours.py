@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -102,6 +103,7 @@ if __name__ == "__main__":
     assert json.loads(result.stdout) == ["accepted"] + ["refused"] * (len(CASES) - 1)
 
 
+@pytest.mark.skipif(sys.implementation.name == "pypy", reason="PyPy has no sub-interpreters")
 def test_a_sub_interpreter(urls: dict[str, str], store: Path) -> None:
     code = f"""
 import sys
