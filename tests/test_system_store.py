@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import CERTIFI, HERE, OPENSSL, Authorities, environment
+from harness import CERTIFI, HERE, OPENSSL, Authorities, environment, write_bundle
 
 
 def can_unshare() -> bool:
@@ -140,6 +140,27 @@ def test_a_python_whose_openssl_looks_where_nothing_is(
     assert relocated.verdicts(client, urls) == SYSTEM
     if client not in OPENSSL or not SEARCHES:
         assert relocated.verdicts(client, urls, TRUSTSTORE_INJECT="0") == STOCK
+    (machine.local / "corp.crt").unlink()
+    machine.update()
+
+
+@pytest.mark.skipif(SEARCHES, reason="PyPy's own search finds the distribution's store too")
+@pytest.mark.parametrize("client", OPENSSL)
+def test_a_python_that_carries_a_bundle_in_its_prefix(
+    client: str, machine: Machine, urls: dict[str, str], authorities: Authorities, tmp_path: Path
+) -> None:
+    """As conda's: its OpenSSL looks there, and the machine's store is not asked.  The stand-in moves the prefix."""
+    authorities.system.cert_pem.write_to_path(machine.local / "corp.crt")
+    machine.update()
+    conda = Machine.__new__(Machine)
+    conda.ssl, conda.local, conda.built_in = machine.ssl, machine.local, tmp_path / "built-in"
+    write_bundle(conda.built_in / "cert.pem", [authorities.bundled])
+    prefix = os.path.dirname(ssl.get_default_verify_paths().openssl_cafile)
+    (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.base_prefix = {prefix!r}\n")
+    cases = {**urls, "unknown": urls["bundled"]}
+    assert conda.verdicts(client, cases, PYTHONPATH=str(tmp_path)) == SYSTEM
+    off = conda.verdicts(client, cases, PYTHONPATH=str(tmp_path), TRUSTSTORE_INJECT="0")
+    assert off == {**STOCK, "unknown": "accepted"}  # the bundle's CA
     (machine.local / "corp.crt").unlink()
     machine.update()
 
