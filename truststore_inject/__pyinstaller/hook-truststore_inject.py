@@ -1,0 +1,10 @@
+"""What PyInstaller does not see: patches and stores are imported by name, and truststore and wrapt only where needed."""
+
+from PyInstaller.utils.hooks import collect_submodules  # type: ignore[import-not-found]
+
+hiddenimports = [
+    *collect_submodules("truststore_inject.patches"),
+    *collect_submodules("truststore_inject.stores"),
+    "truststore",
+    "wrapt",
+]
