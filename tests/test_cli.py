@@ -22,9 +22,9 @@ from harness import HOSTS, Authorities, Server, environment, run, server_context
 
 pytest.importorskip("cryptography", reason="`check` needs it, and not every PyPy has it")
 
-from cryptography import x509  # noqa: E402
-from cryptography.x509.oid import AuthorityInformationAccessOID  # noqa: E402
-from lax import lax  # noqa: E402
+from cryptography import x509
+from cryptography.x509.oid import AuthorityInformationAccessOID
+from lax import lax
 
 NO_PROXY = {"NO_PROXY": "*"}
 

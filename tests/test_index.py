@@ -97,11 +97,14 @@ def index(authorities: Authorities, wheels: Path, tmp_path_factory: pytest.TempP
 
 
 @pytest.fixture
-def bare(authorities: Authorities, tmp_path: Path) -> Iterator[tuple[Venv, dict[str, str]]]:
+def bare(authorities: Authorities, tmp_path: Path) -> tuple[Venv, dict[str, str]]:
     """An environment without this package, and the variables that give it a pip whose bundle lacks the internal CA."""
     shutil.copytree(Path(pip.__file__).parent, tmp_path / "lib" / "pip", ignore=shutil.ignore_patterns("__pycache__"))
     write_bundle(tmp_path / "lib" / "pip" / "_vendor" / "certifi" / "cacert.pem", [authorities.bundled])
-    yield Venv(tmp_path / "venv", with_package=False), {"PYTHONPATH": str(tmp_path / "lib"), "PIP_CONFIG_FILE": os.devnull}
+    return (
+        Venv(tmp_path / "venv", with_package=False),
+        {"PYTHONPATH": str(tmp_path / "lib"), "PIP_CONFIG_FILE": os.devnull},
+    )
 
 
 def installs(bare: tuple[Venv, dict[str, str]], *arguments: str | Path, **variables: str | Path) -> bool:

@@ -165,9 +165,7 @@ def test_a_python_that_carries_a_bundle_in_its_prefix(
     machine.update()
 
 
-def test_a_child_with_an_empty_environment(
-    machine: Machine, urls: dict[str, str], authorities: Authorities
-) -> None:
+def test_a_child_with_an_empty_environment(machine: Machine, urls: dict[str, str], authorities: Authorities) -> None:
     authorities.system.cert_pem.write_to_path(machine.local / "corp.crt")
     machine.update()
     code = """

@@ -1,4 +1,4 @@
-"""What PyInstaller does not see: patches and stores are imported by name, and truststore and wrapt only where needed."""
+"""What PyInstaller does not see: patches and stores are imported by name, truststore and wrapt where they are needed."""
 
 from PyInstaller.utils.hooks import collect_submodules  # type: ignore[import-not-found]
 
