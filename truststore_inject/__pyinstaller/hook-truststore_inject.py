@@ -1,4 +1,4 @@
-"""What PyInstaller does not see: patches and stores are imported by name, truststore and wrapt where they are needed."""
+"""What PyInstaller does not see: patches and stores are imported by name, truststore and wrapt when needed."""
 
 from PyInstaller.utils.hooks import collect_submodules  # type: ignore[import-not-found]
 
