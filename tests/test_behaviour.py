@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import HERE, Authorities, environment, run, write_bundle
+from harness import HERE, Authorities, environment, openssl_store, run, write_bundle
 
-pytestmark = pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="the operating system verifies there")
+pytestmark = [openssl_store, pytest.mark.long]
 
 # Each scenario of scenarios.py: the outcome of stock Python and ours, and theirs.
 EXPECTED: dict[str, tuple[Any, Any]] = {

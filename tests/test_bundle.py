@@ -11,10 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 import trustme
-from harness import Authorities, environment, run_code, verdicts, write_bundle
+from harness import Authorities, environment, openssl_store, run_code, verdicts, write_bundle
 from test_store import Loaded, Places
 
-pytestmark = pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="the operating system verifies there")
+pytestmark = openssl_store
 
 from truststore_inject import _record  # noqa: E402
 from truststore_inject.stores import _openssl  # noqa: E402

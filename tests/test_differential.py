@@ -18,7 +18,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from handshakes import ASKS
-from harness import HERE, Server, environment, run, shadow_certifi, write_bundle, write_directory
+from harness import HERE, Server, environment, openssl_store, run, shadow_certifi, write_bundle, write_directory
 from situations import (
     CHAINS,
     GOOD_NAMES,
@@ -37,7 +37,7 @@ from situations import (
     write_stores,
 )
 
-pytestmark = pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="the operating system verifies there")
+pytestmark = [openssl_store, pytest.mark.long]
 
 SHARE = 0.2  # of the situations, at the least, are accepted, and refused
 

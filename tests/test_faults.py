@@ -6,17 +6,16 @@ import importlib.util
 import json
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import Authorities, environment, run, run_code, write_bundle, write_directory
+from harness import Authorities, environment, openssl_store, run, run_code, write_bundle, write_directory
 from test_trust import HANDSHAKE
 
 import truststore_inject
 
-pytestmark = pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="the operating system verifies there")
+pytestmark = [openssl_store, pytest.mark.long]
 
 PACKAGE = Path(truststore_inject.__file__).parent
 MODULES = sorted(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,12 +107,13 @@ def test_who_verifies_nothing_goes_on_so(urls: dict[str, str], store: Path) -> N
     assert accepted(prelude, "urllib_request", urls, environment(SSL_CERT_DIR=store)) == list(CASES)
 
 
+@pytest.mark.parametrize("pool", ["context.Pool(1)", "concurrent.futures.ProcessPoolExecutor(1, context)"])
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_multiprocessing(method: str, urls: dict[str, str], store: Path, tmp_path: Path) -> None:
+def test_worker_processes(method: str, pool: str, urls: dict[str, str], store: Path, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
         f"""
-import json, multiprocessing, ssl, sys
+import concurrent.futures, json, multiprocessing, ssl, sys
 sys.path.insert(0, {str(HERE)!r})
 import clients
 
@@ -120,8 +122,9 @@ def judge(item):
 
 if __name__ == "__main__":
     urls = json.loads(sys.argv[1])
-    with multiprocessing.get_context({method!r}).Pool(1) as pool:
-        print(json.dumps(pool.map(judge, urls.items())))
+    context = multiprocessing.get_context({method!r})
+    with {pool} as pool:
+        print(json.dumps(list(pool.map(judge, urls.items()))))
 """
     )
     given = {case: urls[case] for case in CASES}
@@ -130,6 +133,7 @@ if __name__ == "__main__":
     assert json.loads(result.stdout) == ["accepted"] + ["refused"] * (len(CASES) - 1)
 
 
+@pytest.mark.skipif(sys.implementation.name == "pypy", reason="PyPy has no sub-interpreters")
 def test_a_sub_interpreter(urls: dict[str, str], store: Path) -> None:
     code = f"""
 import sys

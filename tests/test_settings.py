@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import trustme
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from harness import Server, environment, openssl_store, run_code, server_context, verdicts
 
 CLIENTS = ["urllib_request", "asyncio_streams", "requests_get", "aiohttp"]
@@ -50,53 +44,11 @@ def test_the_extra_ca_does_not_widen_a_pinned_context(
     assert verdicts("requests_get", urls, env=env, trust=str(ca_file("private"))) == expected
 
 
-def certificate(
-    subject: str,
-    key: ec.EllipticCurvePrivateKey,
-    extensions: list[tuple[x509.ExtensionType, bool]],
-    issuer: str,
-    issuer_key: ec.EllipticCurvePrivateKey,
-) -> bytes:
-    """A certificate with just these extensions, as PEM.  (trustme's are without fault.)"""
-    now, day = datetime.datetime.now(datetime.timezone.utc), datetime.timedelta(days=1)
-    builder = x509.CertificateBuilder(
-        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]),
-        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]),
-        key.public_key(),
-        x509.random_serial_number(),
-        now - day,
-        now + day,
-    )
-    for extension, critical in extensions:
-        builder = builder.add_extension(extension, critical)
-    return builder.sign(issuer_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-
-
-KEY_USAGE = (
-    x509.KeyUsage(
-        digital_signature=False, content_commitment=False, key_encipherment=False, data_encipherment=False,
-        key_agreement=False, key_cert_sign=True, crl_sign=True, encipher_only=False, decipher_only=False,
-    ),
-    True,
-)  # fmt: skip
-
-
-def lax(fault: str) -> tuple[bytes, trustme.LeafCert]:
-    """A CA and a server certificate with a fault that only VERIFY_X509_STRICT minds, as inspecting proxies have."""
-    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    subject_id = (x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), False)
-    constraints = (x509.BasicConstraints(ca=True, path_length=None), fault != "basicConstraints not critical")
-    ca = certificate("lax CA", ca_key, [constraints, KEY_USAGE, subject_id], "lax CA", ca_key)
-    extensions = [(x509.SubjectAlternativeName([x509.DNSName("localhost")]), False)]
-    if fault != "no authority key identifier":
-        extensions.append((x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), False))
-    leaf = certificate("localhost", key, extensions, "lax CA", ca_key)
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return ca, trustme.LeafCert(pem, leaf, [])
-
-
 @pytest.fixture(scope="module", params=["basicConstraints not critical", "no authority key identifier"])
 def lax_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    pytest.importorskip("cryptography", reason="trustme makes no faulty certificates")
+    from lax import lax
+
     ca, leaf = lax(request.param)
     file = tmp_path_factory.mktemp("lax") / "ca.pem"
     file.write_bytes(ca)

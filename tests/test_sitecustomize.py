@@ -23,6 +23,8 @@ from truststore_inject.cli import _sitecustomize
 if os.name == "nt":
     pytest.skip("no base interpreter can be made of links there", allow_module_level=True)
 
+pytestmark = pytest.mark.long
+
 BASE_FINDER = "sitecustomize.TruststoreInjectFinder"
 FOLDER = "truststore-inject-0.0.1-0123456789ab"
 

@@ -202,6 +202,7 @@ def test_inside_a_zip_file_inject_does_it(installed: Venv, bare: Venv, tmp_path:
     assert (result.stdout, result.stderr) == ("true\n", "")
 
 
+@pytest.mark.skipif(sys.implementation.name == "pypy", reason="PyPy has no sub-interpreters")
 def test_sub_interpreters_have_it(installed: Venv) -> None:
     code = """
 import json

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import CERTIFI, HERE, OPENSSL, Authorities, environment
+from harness import CERTIFI, HERE, OPENSSL, Authorities, environment, write_bundle
 
 
 def can_unshare() -> bool:
@@ -33,6 +33,8 @@ pytestmark = [
     ),
 ]
 
+# PyPy's own set_default_verify_paths() looks at the distributions' places where its OpenSSL finds nothing.
+SEARCHES = sys.implementation.name == "pypy"
 STOCK = dict.fromkeys(("system", "unknown", "wrong_host", "expired"), "refused")
 SYSTEM = {**STOCK, "system": "accepted"}
 
@@ -106,7 +108,7 @@ c = ssl.create_default_context()
 store = truststore_inject.status().store
 print(json.dumps([c.get_ca_certs(), store["directories"], store["anchors"] > 100]))
 """
-    directory = ssl.get_default_verify_paths().openssl_capath
+    directory = "/etc/ssl/certs" if SEARCHES else ssl.get_default_verify_paths().openssl_capath
     assert json.loads(machine.run(sys.executable, "-c", code)) == [[], [directory], True]
 
 
@@ -120,7 +122,8 @@ def test_a_ca_appended_to_the_bundle_by_hand(
     bundle.write_bytes(before + authorities.system.cert_pem.bytes())
     try:
         assert machine.verdicts(client, urls) == SYSTEM
-        assert machine.verdicts(client, urls, TRUSTSTORE_INJECT="0") == STOCK
+        if client not in OPENSSL or not SEARCHES:
+            assert machine.verdicts(client, urls, TRUSTSTORE_INJECT="0") == STOCK
     finally:
         bundle.write_bytes(before)
 
@@ -135,7 +138,43 @@ def test_a_python_whose_openssl_looks_where_nothing_is(
     relocated = Machine.__new__(Machine)
     relocated.ssl, relocated.local, relocated.built_in = machine.ssl, machine.local, tmp_path
     assert relocated.verdicts(client, urls) == SYSTEM
-    assert relocated.verdicts(client, urls, TRUSTSTORE_INJECT="0") == STOCK
+    if client not in OPENSSL or not SEARCHES:
+        assert relocated.verdicts(client, urls, TRUSTSTORE_INJECT="0") == STOCK
+    (machine.local / "corp.crt").unlink()
+    machine.update()
+
+
+@pytest.mark.skipif(SEARCHES, reason="PyPy's own search finds the distribution's store too")
+@pytest.mark.parametrize("client", OPENSSL)
+def test_a_python_that_carries_a_bundle_in_its_prefix(
+    client: str, machine: Machine, urls: dict[str, str], authorities: Authorities, tmp_path: Path
+) -> None:
+    """As conda's: its OpenSSL looks there, and the machine's store is not asked.  The stand-in moves the prefix."""
+    authorities.system.cert_pem.write_to_path(machine.local / "corp.crt")
+    machine.update()
+    conda = Machine.__new__(Machine)
+    conda.ssl, conda.local, conda.built_in = machine.ssl, machine.local, tmp_path / "built-in"
+    write_bundle(conda.built_in / "cert.pem", [authorities.bundled])
+    prefix = os.path.dirname(ssl.get_default_verify_paths().openssl_cafile)
+    (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.base_prefix = {prefix!r}\n")
+    cases = {**urls, "unknown": urls["bundled"]}
+    assert conda.verdicts(client, cases, PYTHONPATH=str(tmp_path)) == SYSTEM
+    off = conda.verdicts(client, cases, PYTHONPATH=str(tmp_path), TRUSTSTORE_INJECT="0")
+    assert off == {**STOCK, "unknown": "accepted"}  # the bundle's CA
+    (machine.local / "corp.crt").unlink()
+    machine.update()
+
+
+def test_a_child_with_an_empty_environment(machine: Machine, urls: dict[str, str], authorities: Authorities) -> None:
+    authorities.system.cert_pem.write_to_path(machine.local / "corp.crt")
+    machine.update()
+    code = """
+import subprocess, sys
+print(subprocess.check_output([sys.executable, *sys.argv[1:]], env={}, text=True))
+"""
+    cases = json.dumps({case: urls[case] for case in STOCK})
+    said = machine.run(sys.executable, "-c", code, HERE / "clients.py", "requests_get", "default", cases)
+    assert json.loads(said) == SYSTEM
     (machine.local / "corp.crt").unlink()
     machine.update()
 
