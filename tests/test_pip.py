@@ -15,6 +15,7 @@ import pytest
 from harness import Authorities, Server, environment, run, server_context, write_bundle
 
 pip = pytest.importorskip("pip", reason="no pip in this environment")
+pytestmark = pytest.mark.long
 VERSION = tuple(int(part) for part in pip.__version__.split(".")[:2])
 # From 24.2 on pip asks the store by itself, beside its own bundle.
 BUNDLE_ONLY = ["--use-deprecated=legacy-certs"] if VERSION >= (24, 2) else []
