@@ -24,7 +24,7 @@ pytest.importorskip("cryptography", reason="`check` needs it, and not every PyPy
 
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
-from lax import lax
+from lax import certificate, lax
 
 NO_PROXY = {"NO_PROXY": "*"}
 
@@ -397,7 +397,6 @@ def test_not_yet_valid(env: dict[str, str], authorities: Authorities, serving: C
 def test_a_forgotten_intermediate(env: dict[str, str], serving: Callable[..., str]) -> None:
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
-    from test_settings import certificate
 
     key, ca_key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     location = x509.UniformResourceIdentifier("http://ca.example/intermediate.crt")

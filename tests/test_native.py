@@ -307,7 +307,7 @@ for case, port in ports.items():
     if case == "intermediate":  # before 3.14 a session loses all of the chain but the server's own certificate
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         with wrapped(port, context, session=session) as s:
-            outcomes["kept"] = s.session_reused, len(s._sslobj.get_unverified_chain()) > 1
+            outcomes["kept"] = s.session_reused, len(s._sslobj.get_unverified_chain() or ()) > 1
 context = ssl.create_default_context()
 with wrapped(ports["intermediate"], context) as s:
     s.recv(8)
