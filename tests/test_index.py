@@ -37,8 +37,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed file <_io.BufferedReade
 
 PATCHED = "import json, ssl; print(json.dumps('load_verify_locations' in vars(ssl.SSLContext)))"
 PACKAGES = ("truststore-inject", "truststore", "wrapt")
-# What the extra `check` needs.
-EXTRA = ("trustme", "attrs", "cryptography", "cffi", "pycparser", "idna")
+# What docs/deployment.md installs to verify an image: pip, and what the extra `check` needs.
+EXTRA = ("pip", "trustme", "attrs", "cryptography", "cffi", "pycparser", "idna")
 QUIET = ["--no-cache-dir", "--retries=0", "--disable-pip-version-check"]
 BACKEND = """
 import zipfile
