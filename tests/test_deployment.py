@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
-import zipapp
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import environment
+from harness import HERE, environment
 
 pytest.importorskip("PyInstaller", reason="the deployment environment has it: tox -e deployment")
 
@@ -44,49 +43,39 @@ version = "1.0"
 [tool.setuptools]
 py-modules = ["application"]
 """
-SITE_PACKAGES = os.path.dirname(os.path.dirname(pytest.__file__))
+# The blocks of docs/deployment.md that follow a line ``<!-- run: NAME -->``.
+DOCUMENT = (HERE.parent / "docs" / "deployment.md").read_text()
+BLOCKS = dict(re.findall(r"^<!-- run: (\S+) -->\n```\w+\n(.*?)^```$", DOCUMENT, re.DOTALL | re.MULTILINE))
+# How that is started which each command makes.
+STARTS = {
+    "pyinstaller": ["dist/application/application"],
+    "zipapp": [sys.executable, "application.pyz"],
+    "shiv": [sys.executable, "-S", "application.pyz"],
+    "pex": [sys.executable, "application.pex"],
+}
 
 
-def build(*command: str | os.PathLike[str], cwd: Path) -> None:
+def build(bundler: str, folder: Path) -> None:
     """With the shell's own environment, which installers need to reach their index."""
-    result = subprocess.run(command, cwd=cwd, env=dict(os.environ), capture_output=True, text=True)
+    site_packages = os.path.dirname(os.path.dirname(pytest.__file__))
+    command = BLOCKS[bundler].replace("/opt/app/lib/python3.11/site-packages", site_packages)
+    command = command.replace("/opt/app", sys.prefix)
+    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    result = subprocess.run(["sh", "-ec", command], cwd=folder, env=env, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-def pyinstaller(folder: Path) -> list[str]:
-    build(sys.executable, "-m", "PyInstaller", "--log-level=ERROR", "--onedir", "application.py", cwd=folder)
-    return [str(folder / "dist" / "application" / "application")]
-
-
-def plain_zipapp(folder: Path) -> list[str]:
-    """The dependencies are where `python` finds them; the application calls inject()."""
-    (folder / "source").mkdir()
-    (folder / "application.py").rename(folder / "source" / "__main__.py")
-    zipapp.create_archive(folder / "source", folder / "application.pyz")
-    return [sys.executable, str(folder / "application.pyz")]
-
-
-def shiv(folder: Path) -> list[str]:
-    (folder / "pyproject.toml").write_text(PROJECT)
-    options = ["--site-packages", SITE_PACKAGES, "-e", "application:main", "-o", "application.pyz"]
-    build(sys.executable, "-m", "shiv.cli", *options, "--no-deps", ".", cwd=folder)
-    return [sys.executable, "-S", str(folder / "application.pyz")]
-
-
-def pex(folder: Path) -> list[str]:
-    options = ["requests", "truststore-inject", "--venv-repository", sys.prefix, "-D", ".", "-m", "application"]
-    build(sys.executable, "-m", "pex", *options, "-o", "application.pex", cwd=folder)
-    return [sys.executable, str(folder / "application.pex")]
-
-
-@pytest.mark.parametrize("bundler", [pyinstaller, plain_zipapp, shiv, pex])
-def test_an_application(
-    bundler: Callable[[Path], list[str]], urls: dict[str, str], store: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "application.py").write_text(APPLICATION)
-    command = [*bundler(tmp_path), urls["system"], urls["unknown"], urls["wrong_host"]]
+@pytest.mark.parametrize("bundler", STARTS)
+def test_an_application(bundler: str, urls: dict[str, str], store: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "source"
+    folder.mkdir()
+    (folder / "application.py").write_text(APPLICATION)
+    if bundler == "shiv":
+        (folder / "pyproject.toml").write_text(PROJECT)
+    build(bundler, folder)
+    command = [*STARTS[bundler], urls["system"], urls["unknown"], urls["wrong_host"]]
     env = environment(SSL_CERT_DIR=store, HOME=tmp_path)
-    said = subprocess.check_output(command, env=env, cwd=tmp_path, text=True).split()
+    said = subprocess.check_output(command, env=env, cwd=folder, text=True).split()
     assert said == ["accepted", "refused", "refused"]
-    said = subprocess.check_output(command, env={**env, "TRUSTSTORE_INJECT": "0"}, cwd=tmp_path, text=True).split()
+    said = subprocess.check_output(command, env={**env, "TRUSTSTORE_INJECT": "0"}, cwd=folder, text=True).split()
     assert said == ["refused"] * 3

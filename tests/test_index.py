@@ -1,16 +1,23 @@
 """A private package index (pypiserver) behind TLS of an internal CA: used, and this package installed from it at first.
 
+Directly, through proxies whose certificates the internal CA signed, and in environments that uv made.
+
 The ways to install are those of docs/deployment.md.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import io
 import os
+import select
 import shutil
+import socket
 import ssl
+import subprocess
+import sys
 import tarfile
 import threading
 import zipfile
@@ -19,13 +26,19 @@ from pathlib import Path
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
+import trustme
 from harness import Authorities, Venv, environment, run, server_context, write_bundle
 from test_pip import BUNDLE_ONLY, VERSION, pip
 
 pypiserver = pytest.importorskip("pypiserver", reason="the environments pip22 to pip24 and deployment have it")
 
+# What it leaves open, when uv asks for a range of a file.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed file <_io.BufferedReader:ResourceWarning")
+
 PATCHED = "import json, ssl; print(json.dumps('load_verify_locations' in vars(ssl.SSLContext)))"
 PACKAGES = ("truststore-inject", "truststore", "wrapt")
+# What docs/deployment.md installs to verify an image: pip, and what the extra `check` needs.
+EXTRA = ("pip", "trustme", "attrs", "cryptography", "cffi", "pycparser", "idna")
 QUIET = ["--no-cache-dir", "--retries=0", "--disable-pip-version-check"]
 BACKEND = """
 import zipfile
@@ -76,24 +89,42 @@ class Silent(WSGIRequestHandler):
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheels")
-    for name in PACKAGES:
-        repack(name, folder)
+    for name in (*PACKAGES, *EXTRA):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # not each trustme needs all of them
+            repack(name, folder)
     return folder
 
 
-@pytest.fixture(scope="module")
-def index(authorities: Authorities, wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("index")
-    shutil.copytree(wheels, folder, dirs_exist_ok=True)
-    own_packages(folder)
+@contextlib.contextmanager
+def serve(folder: Path, signer: trustme.CA) -> Iterator[str]:
     app = pypiserver.app(roots=[folder], authenticate=[], password_file=".", disable_fallback=True)
     server = make_server("127.0.0.1", 0, app, handler_class=Silent)
-    context: ssl.SSLContext = server_context(authorities.system.issue_cert("localhost"))
-    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.socket = server_context(signer.issue_cert("localhost")).wrap_socket(server.socket, server_side=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"https://localhost:{server.server_port}/simple/"
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture(scope="module")
+def packages(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("index")
+    shutil.copytree(wheels, folder, dirs_exist_ok=True)
+    own_packages(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def index(authorities: Authorities, packages: Path) -> Iterator[str]:
+    with serve(packages, authorities.system) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def foreign_index(authorities: Authorities, packages: Path) -> Iterator[str]:
+    """One whose CA nobody here trusts."""
+    with serve(packages, authorities.unknown) as url:
+        yield url
 
 
 @pytest.fixture
@@ -165,3 +196,139 @@ def test_build_isolation(command: str, index: str, store: Path, tmp_path: Path) 
     result = run("-m", "pip", command, *options, env=env)
     assert result.returncode == 0, result.stdout + result.stderr
     assert list(tmp_path.glob("example*"))
+
+
+# Proxies.
+
+
+class Proxy:
+    """An HTTP proxy that knows CONNECT alone, on a free loopback port, until it is closed.
+
+    With `outer` one speaks TLS to the proxy itself.  With `inner` it inspects: it answers for the server, in TLS of its
+    own, and does not verify the server.
+    """
+
+    def __init__(self, outer: ssl.SSLContext | None = None, inner: ssl.SSLContext | None = None) -> None:
+        self._outer, self._inner = outer, inner
+        self.asked: list[bytes] = []  # the request lines
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http{'s' if outer else ''}://localhost:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                threading.Thread(target=self._answer, args=(self._listener.accept()[0],), daemon=True).start()
+
+    def _answer(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:  # a client that refuses us hangs up
+            client.settimeout(20)
+            if self._outer:
+                client = self._outer.wrap_socket(client, server_side=True)
+            stack.enter_context(client)
+            request = b""
+            while not request.endswith(b"\r\n\r\n"):
+                request += client.recv(1) or b"\r\n\r\n"
+            self.asked.append(request.splitlines()[0])
+            host, _, port = request.split()[1].decode().partition(":")
+            server = stack.enter_context(socket.create_connection((host, int(port)), timeout=20))
+            client.sendall(b"HTTP/1.1 200 Connected\r\n\r\n")
+            if self._inner:
+                client = stack.enter_context(self._inner.wrap_socket(client, server_side=True))
+                server = stack.enter_context(ssl._create_unverified_context().wrap_socket(server))
+            relay(client, server)
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+def relay(*ends: socket.socket) -> None:
+    """Until one of the two hangs up."""
+    while True:
+        buffered = [end for end in ends if isinstance(end, ssl.SSLSocket) and end.pending()]
+        for end in buffered or select.select(ends, [], [], 60)[0]:
+            end.settimeout(0)
+            try:
+                data = end.recv(65536)
+            except ssl.SSLWantReadError:  # a session ticket
+                continue
+            if not data:
+                return
+            end.settimeout(20)
+            other = ends[0] if end is ends[1] else ends[1]
+            other.settimeout(20)
+            other.sendall(data)
+
+
+def download(index: str, folder: Path, proxy: Proxy, **variables: str | Path) -> bool:
+    options = ["-vv", *QUIET, *BUNDLE_ONLY, "--proxy", proxy.url, "--index-url", index, "--dest", folder]
+    env = environment(PIP_CONFIG_FILE=os.devnull, HOME=folder, **variables)
+    result = run("-m", "pip", "download", *options, "internal-backend", env=env)
+    if result.returncode:
+        assert "CERTIFICATE_VERIFY_FAILED" in result.stdout + result.stderr, result.stdout + result.stderr
+    return result.returncode == 0
+
+
+@pytest.mark.parametrize("signer", ["system", "unknown"])
+def test_a_proxy_that_is_spoken_to_in_tls(
+    signer: str, index: str, authorities: Authorities, store: Path, tmp_path: Path
+) -> None:
+    proxy = Proxy(outer=server_context(getattr(authorities, signer).issue_cert("localhost")))
+    assert download(index, tmp_path, proxy, SSL_CERT_DIR=store) is (signer == "system")
+    assert len(proxy.asked) == (2 if signer == "system" else 0)  # the page and the file
+    asked = len(proxy.asked)
+    assert not download(index, tmp_path, proxy, SSL_CERT_DIR=store, TRUSTSTORE_INJECT="0")
+    assert len(proxy.asked) == asked  # refused is the proxy, not the index
+    proxy.close()
+
+
+@pytest.mark.parametrize("signer", ["system", "unknown"])
+def test_a_proxy_that_inspects(
+    signer: str, foreign_index: str, authorities: Authorities, store: Path, tmp_path: Path
+) -> None:
+    proxy = Proxy(inner=server_context(getattr(authorities, signer).issue_cert("localhost")))
+    assert download(foreign_index, tmp_path, proxy, SSL_CERT_DIR=store) is (signer == "system")
+    assert not download(foreign_index, tmp_path, proxy, SSL_CERT_DIR=store, TRUSTSTORE_INJECT="0")
+    assert proxy.asked
+    proxy.close()
+
+
+# uv.
+
+
+@pytest.fixture
+def uv_venv(tmp_path: Path) -> Venv:
+    pytest.importorskip("uv", reason="the environment deployment has it")
+    command = [sys.executable, "-m", "uv", "venv", "--no-config", "-p", sys.executable, tmp_path / "env"]
+    subprocess.run(command, check=True, capture_output=True, env=environment(HOME=tmp_path))
+    return Venv.existing(tmp_path / "env")
+
+
+def uv(venv: Venv, *arguments: str | Path, **variables: str | Path) -> bool:
+    """Whether `uv pip install` could."""
+    command = ["-m", "uv", "pip", "install", "--no-config", "--no-cache", "--python", venv.python, *arguments]
+    result = run(*command, env=environment(UV_HTTP_RETRIES="0", **variables))
+    if result.returncode:
+        assert "UnknownIssuer" in result.stderr, result.stderr
+    return result.returncode == 0
+
+
+def test_pip_in_an_environment_that_uv_made(
+    uv_venv: Venv, bare: tuple[Venv, dict[str, str]], wheels: Path, index: str, store: Path
+) -> None:
+    assert uv(uv_venv, "--no-index", "--find-links", wheels, "truststore-inject")
+    options = [*BUNDLE_ONLY, "--index-url", index, "internal-backend"]
+    assert not installs((uv_venv, bare[1]), *options, SSL_CERT_DIR=store, TRUSTSTORE_INJECT="0")
+    assert installs((uv_venv, bare[1]), *options, SSL_CERT_DIR=store)
+    assert uv_venv.run("-c", "import internal_backend").returncode == 0
+
+
+def test_uv_itself_wants_to_be_told(
+    uv_venv: Venv, index: str, authorities: Authorities, store: Path, tmp_path: Path
+) -> None:
+    """The system's own places: test_recipes.py."""
+    bundle = write_bundle(tmp_path / "bundle.pem", [authorities.system])
+    options = ["--reinstall", "--index-url", index, "internal-backend"]
+    assert not uv(uv_venv, *options)
+    assert uv(uv_venv, *options, SSL_CERT_FILE=bundle)
+    assert uv(uv_venv, *options, SSL_CERT_DIR=store)
