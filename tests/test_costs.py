@@ -54,7 +54,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Venv:
 def test_files_opened_at_start(installed: Venv) -> None:
     times = 1 if sys.version_info >= (3, 15) else 2  # site runs the .pth files of a venv twice
     package = "/truststore_inject"
-    seen = [tuple(entry) for entry in installed.json(FILES, "-S") if "truststore" in entry[1]]
+    seen = [tuple(entry) for entry in installed.json(FILES, "-S") if entry[1].startswith("/truststore")]
     pth = [("open", "/truststore-inject.pth")]
     once = [
         ("open", f"{package}/__pycache__/__init__.TAG.pyc"),

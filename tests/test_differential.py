@@ -15,6 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+pytest.importorskip("cryptography", reason="not every PyPy has it")
+
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from handshakes import ASKS

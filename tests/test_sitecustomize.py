@@ -484,6 +484,7 @@ def refused(base: Base, python: Path, *words: str, **options: Any) -> None:
     assert base.tree() == before
 
 
+@pytest.mark.filterwarnings("ignore:Using fork:DeprecationWarning")  # eventlet, if another test imported it
 def test_refused_without_the_permission(base: Base) -> None:
     def obey() -> None:  # root, too, is bound by the modes, without CAP_DAC_OVERRIDE
         if os.getuid() == 0:

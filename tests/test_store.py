@@ -159,6 +159,7 @@ def test_a_corrupt_certificate_with_the_subject_of_a_renewed_ca_is_left_out(
     (places.directory / "0badbad0.0").write_text(ssl.DER_cert_to_PEM_cert(corrupt))
     with places.bundle.open("ab") as bundle:
         bundle.write(new.cert_pem.bytes())
+    newer(places.bundle, places.directory)  # the files may be as large as the bundle, by chance
     assert Loaded().anchors == 2
 
 
