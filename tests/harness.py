@@ -166,7 +166,7 @@ def run(
     *arguments: str | os.PathLike[str], env: dict[str, str], python: Path | str = sys.executable, **options: Any
 ) -> subprocess.CompletedProcess[str]:
     """Run `python` (default: this one); the result has `stdout`, `stderr` and `returncode`."""
-    options = {"timeout": 120, "cwd": HERE.anchor, **options}
+    options = {"timeout": 300, "cwd": HERE.anchor, **options}
     if "COVERAGE_PROCESS_CONFIG" in env and {"-S", "-c"} <= set(arguments):  # no .pth file starts the measurement
         place = arguments.index("-c") + 1
         arguments = (*arguments[:place], f"{_MEASURE}{arguments[place]}", *arguments[place + 1 :])

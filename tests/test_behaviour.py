@@ -48,7 +48,7 @@ def play(actor: str, files: Path, *scenarios: str, command: tuple[str, ...] = ()
     # A peer may stall for ever; of us an answer is expected, however slow the machine is.
     arguments = [HERE / "scenarios.py", ACTORS[actor], files, "60" if ours else "3", *scenarios]
     python, *options = [*command, sys.executable]
-    result = run(*options, "-W", "ignore", *arguments, env=env, python=python, timeout=300)
+    result = run(*options, "-W", "ignore", *arguments, env=env, python=python, timeout=600)
     assert (result.returncode, result.stderr) == (0, "")
     return json.loads(result.stdout)
 

@@ -165,7 +165,9 @@ def test_the_layout_without_host_flags(only_bundle: Places, monkeypatch: pytest.
 
     def without_flags(address: int) -> object:
         view = from_address(address)
-        return SimpleNamespace(ctx=view.ctx, check_hostname=view.check_hostname, following=[int(ssl.PROTOCOL_TLS_CLIENT), 0])
+        return SimpleNamespace(
+            ctx=view.ctx, check_hostname=view.check_hostname, following=[int(ssl.PROTOCOL_TLS_CLIENT), 0]
+        )
 
     cls = type("_", (_parsed._Context,), {"from_address": staticmethod(without_flags)})
     monkeypatch.setattr(_parsed, "_Context", cls)

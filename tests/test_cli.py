@@ -283,6 +283,22 @@ def test_the_proof(env: dict[str, str]) -> None:
     assert rows["requests"]["stock"] == {**right, "in store": "no"}
 
 
+def test_the_proof_of_a_pip_that_its_distributor_has_changed(env: dict[str, str], tmp_path: Path) -> None:
+    """Debian's names the system's bundle: that cannot be replaced by a throw-away one, and is not wrong."""
+    import certifi
+
+    shutil.copytree(Path(certifi.__file__).parent, tmp_path / "certifi", ignore=shutil.ignore_patterns("__pycache__"))
+    bundle = shutil.copyfile(certifi.where(), tmp_path / "ca-certificates.crt")
+    (tmp_path / "certifi" / "core.py").write_text(f"def where(): return {str(bundle)!r}\ndef contents(): return ''\n")
+    env = {**env, "PYTHONPATH": str(tmp_path)}
+    rows = {row["client"]: row for row in report("check", env=env)["clients"]}
+    assert (rows["requests"]["bundle"], rows["requests"]["wrong"]) == (str(bundle), {})
+    assert rows["requests"]["injected"]["in store"] == "no"
+    assert rows["requests"]["injected"]["pinned"] == "yes"
+    assert rows["aiohttp"]["bundle"] is None
+    assert f"requests asks {bundle}" in " ".join(command("check", env=env).stdout.split())
+
+
 def test_the_proof_fails_where_it_is_switched_off(env: dict[str, str]) -> None:
     result = command("check", env={**env, "TRUSTSTORE_INJECT": "0"})
     assert result.returncode == 1
