@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 import trustme
-from harness import HOSTS, Authorities, Server, Venv, environment, run, server_context, write_bundle
+from harness import HOSTS, Authorities, Server, Venv, environment, openssl_store, run, server_context, write_bundle
 
 pytest.importorskip("cryptography", reason="`check` needs it, and not every PyPy has it")
 
@@ -121,6 +121,7 @@ print("truststore_inject.cli" in sys.modules)
 # status
 
 
+@openssl_store
 def test_status(env: dict[str, str], store: Path) -> None:
     found = report("status", env=env)
     assert found["active"]
@@ -319,6 +320,7 @@ def test_without_the_extra(env: dict[str, str], tmp_path: Path) -> None:
 # check URL
 
 
+@openssl_store
 def test_an_accepted_server(env: dict[str, str], urls: dict[str, str], store: Path, authorities: Authorities) -> None:
     found = diagnosis(urls["intermediate"], env=env)
     assert found["accepted"]
@@ -435,6 +437,7 @@ def test_an_inspecting_proxy(env: dict[str, str], serving: Callable[..., str]) -
     assert "TLS-inspecting proxy" in found["reason"]
 
 
+@openssl_store
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="Python sets VERIFY_X509_STRICT since 3.13")
 @pytest.mark.parametrize(
     ("fault", "lack"),
@@ -618,6 +621,7 @@ def test_a_file_that_is_not_pem(content: str, env: dict[str, str], tmp_path: Pat
 # export
 
 
+@openssl_store
 def test_export(env: dict[str, str], tmp_path: Path, authorities: Authorities) -> None:
     bundle = write_bundle(tmp_path / "both.pem", [authorities.system, authorities.private, authorities.private])
     env = {**env, "SSL_CERT_FILE": str(bundle)}
@@ -653,6 +657,7 @@ def test_export_includes_the_extra_ca(env: dict[str, str], ca_file: Callable[[st
     assert "O=private of the tests" in result.stdout
 
 
+@openssl_store
 def test_export_keeps_the_old_file_where_it_fails(env: dict[str, str], tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
@@ -664,6 +669,7 @@ def test_export_keeps_the_old_file_where_it_fails(env: dict[str, str], tmp_path:
     assert "cannot be written" in failure("export", str(tmp_path / "none" / "out.pem"), env=env, code=4)
 
 
+@openssl_store
 def test_env_lines(env: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "it's a file.pem"
     lines = command("export", file, "--env", env=env).stdout
@@ -690,6 +696,7 @@ def test_a_closed_pipe(env: dict[str, str]) -> None:
     assert process.wait(60) == 141
 
 
+@openssl_store
 def test_export_reads_trusted_certificates_too(env: dict[str, str], tmp_path: Path, authorities: Authorities) -> None:
     """A bundle with trust settings (``openssl x509 -trustout``), which only OpenSSL can read."""
     write_bundle(tmp_path / "plain.pem", [authorities.private])
