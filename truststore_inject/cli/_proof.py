@@ -110,7 +110,11 @@ def show(report: dict[str, Any]) -> None:
     say(colour(f"{len(wrong)} wrong", "red") if wrong else colour("All of it is right.", "green"))
 
 
-_CERTIFI = {"requests": "certifi", "httpx": "certifi", "httpx (async)": "certifi", "pip": "pip._vendor.certifi"}
+# Whose default the file is that certifi names.
+_CERTIFI = {
+    **dict.fromkeys(("requests", "httpx", "httpx (async)", "botocore", "httplib2"), "certifi"),
+    "pip": "pip._vendor.certifi",
+}
 
 
 def _foreign_bundle(client: str) -> str | None:
