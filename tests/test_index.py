@@ -60,7 +60,8 @@ def repack(name: str, folder: Path) -> Path:
     wheel = folder / f"{name.replace('-', '_')}-{distribution.version}-{tag}.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         for file in distribution.files or []:
-            if not {"..", "__pycache__", "INSTALLER", "direct_url.json"} & set(file.parts):
+            made_here = file.suffix == ".pyc" or {"..", "INSTALLER", "direct_url.json"} & set(file.parts)
+            if not made_here:
                 archive.write(file.locate(), file.as_posix())
     return wheel
 
