@@ -269,6 +269,7 @@ print(json.dumps([sorted(set(said)), len(said), os.waitpid(child, 0)[1]]))
     assert run_code(code, port, env=env) == [["accepted"], 80, 0]
 
 
+@needs_cpython
 def test_an_audit_hook_that_forbids_ctypes(bundle: Path) -> None:
     code = """
 import json, ssl, sys

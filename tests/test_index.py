@@ -58,10 +58,10 @@ def repack(name: str, folder: Path) -> Path:
     distribution = importlib.metadata.distribution(name)
     tag = next(line[5:] for line in (distribution.read_text("WHEEL") or "").splitlines() if line.startswith("Tag: "))
     wheel = folder / f"{name.replace('-', '_')}-{distribution.version}-{tag}.whl"
+    made_here = {"..", "__pycache__", "INSTALLER", "direct_url.json"}
     with zipfile.ZipFile(wheel, "w") as archive:
         for file in distribution.files or []:
-            made_here = file.suffix == ".pyc" or {"..", "INSTALLER", "direct_url.json"} & set(file.parts)
-            if not made_here:
+            if file.suffix != ".pyc" and not made_here.intersection(file.parts):
                 archive.write(file.locate(), file.as_posix())
     return wheel
 

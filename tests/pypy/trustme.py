@@ -40,9 +40,11 @@ class LeafCert:
 
 
 class CA:
-    def __init__(self, parent: CA | None = None, organization_name: str = "trustme") -> None:
+    def __init__(
+        self, parent: CA | None = None, organization_name: str = "trustme", organization_unit_name: str | None = None
+    ) -> None:
         extensions = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign,cRLSign"
-        subject = f"/O={organization_name}/OU=Testing CA #{id(self)}"
+        subject = f"/O={organization_name}/OU={organization_unit_name or f'Testing CA #{id(self)}'}"
         key, certificate = _certificate(subject, extensions, parent)
         self.cert_pem, self.private_key_pem = Blob(certificate), Blob(key)
         self._chain = [] if parent is None else [certificate, *parent._chain]  # what a server sends beside its own
