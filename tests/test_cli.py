@@ -597,6 +597,12 @@ def test_a_timeout(env: dict[str, str]) -> None:
     assert "no answer within 0.3 seconds" in line
 
 
+def test_a_timeout_that_is_none(env: dict[str, str]) -> None:
+    result = command("check", "localhost:1", "--timeout", "0", env=env)
+    assert result.returncode == 2
+    assert "more than 0 and less than 3600" in result.stderr
+
+
 @pytest.mark.parametrize(
     "url", ["https://user:secret@/", "https://user:secret@host:port/", "gopher://user:secret@host"]
 )
@@ -682,6 +688,13 @@ def test_env_lines(env: dict[str, str], tmp_path: Path) -> None:
     powershell = command("export", file, "--env", "--shell", "powershell", env=env).stdout.splitlines()
     assert powershell[0] == "$env:SSL_CERT_FILE = '" + str(file).replace("'", "''") + "'"
     assert "name the FILE" in failure("export", "--env", env=env, code=4)
+
+
+@openssl_store
+def test_env_lines_of_a_store_that_is_one_file(ca_file: Callable[[str], Path]) -> None:
+    result = command("export", "--env", env=environment(SSL_CERT_FILE=ca_file("system"), SSL_CERT_DIR="/nonexistent"))
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[0] == f"export SSL_CERT_FILE={ca_file('system')}"
 
 
 def test_a_closed_pipe(env: dict[str, str]) -> None:
