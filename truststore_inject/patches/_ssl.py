@@ -11,7 +11,7 @@ the first context gets default trust.
 """
 
 import sys
-from _thread import allocate_lock
+from _thread import RLock
 from functools import wraps
 
 from .. import _record
@@ -30,7 +30,7 @@ _METHODS = ("load_default_certs", "set_default_verify_paths", "load_verify_locat
 _replaced: "dict[type, tuple[ModuleType, dict[str, object], dict[str, object]]]" = {}
 # Those of them that are patched wholly: not while a patch is made or taken back, nor after an interrupt (Ctrl-C) in it.
 _whole: "set[type]" = set()
-_lock = allocate_lock()
+_lock = RLock()
 
 
 def patch(module: "ModuleType") -> None:
@@ -50,9 +50,12 @@ def patch(module: "ModuleType") -> None:
 def unpatch(module: "ModuleType") -> None:
     """Put the methods back.  Two of them are inherited from C: there the attribute is deleted."""
     for cls in [cls for cls in _replaced if _replaced[cls][0] is module]:
-        with _lock:
+        try:
+            _lock.acquire()
             _whole.discard(cls)
             _, replacements, own = _replaced[cls]
+        finally:
+            _release()
         stores = _stores() if len(replacements) > len(_METHODS) else None
         if stores is not None:
             stores.release(cls)  # first: while the methods are there, no thread meets a context that is in the making
@@ -77,12 +80,23 @@ def _replace(cls: type, attributes: "dict[str, object]") -> None:
 
 def _interpose(cls: type, interpositions: "Callable[[], dict[str, object]]") -> bool:
     """Replace what the store has to, once.  False if the patch was taken back meanwhile."""
-    with _lock:  # two threads would wrap each other's
+    try:
+        _lock.acquire()  # two threads would wrap each other's
         if cls not in _whole:
             return False
         if len(_replaced[cls][1]) == len(_METHODS):
             _replace(cls, interpositions())
         return True
+    finally:
+        _release()
+
+
+def _release() -> None:
+    """Not ``with _lock``: Ctrl-C between the acquiring and the block leaves it held (https://bugs.python.org/issue29988)."""
+    try:
+        _lock.release()
+    except RuntimeError:  # it came before that
+        pass
 
 
 def _replacements(module: "ModuleType", cls: type) -> "dict[str, object]":
