@@ -506,6 +506,9 @@ def test_through_a_proxy(env: dict[str, str], urls: dict[str, str]) -> None:
         proxied = {name: value for name, value in env.items() if name != "NO_PROXY"}
         proxied["HTTPS_PROXY"] = f"http://user:secret@127.0.0.1:{port}"
         result = command("check", urls["system"], "--json", env=proxied)
+        without = diagnosis(urls["system"], env={**proxied, "HTTPS_PROXY": f"http://127.0.0.1:{port}"})
+    assert without["accepted"]
+    assert any("Proxy-Authorization" not in head for head in asked)
     assert "secret" not in result.stdout + result.stderr
     (found,) = json.loads(result.stdout)
     assert result.returncode == 0, found
