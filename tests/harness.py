@@ -61,12 +61,16 @@ class Authorities:
 class Server:
     """Answers HTTP over TLS on a free loopback port, a thread for each connection, until it is closed.
 
-    `pages` are the bodies for the paths that it knows; every other path has the body ``ok``.
+    `pages` are the bodies for the paths that it knows; every other path has the body ``ok``.  A client that has said
+    nothing for `patience` seconds after the handshake, as it waits for our greeting, gets the end of the connection.
     """
 
-    def __init__(self, context: ssl.SSLContext, pages: dict[str, bytes] | None = None) -> None:
+    def __init__(
+        self, context: ssl.SSLContext, pages: dict[str, bytes] | None = None, *, patience: float = 20
+    ) -> None:
         self._context = context
         self._pages = pages or {}
+        self._patience = patience
         context.set_alpn_protocols(["http/1.1", "h2"])
         self.completed: list[object] = []  # the handshakes; lists, because a thread may append to them
         self.pending: list[object] = []  # the connections whose handshake is not over
@@ -91,7 +95,7 @@ class Server:
                 self.pending.remove(connection)
 
             with tls:
-                tls.settimeout(1)  # a client that waits for our greeting gets the end of the connection
+                tls.settimeout(self._patience)
                 if tls.selected_alpn_protocol() == "h2":
                     tls.sendall(b"\0\0\0\x04\0\0\0\0\0")  # an empty SETTINGS frame: a gRPC channel is ready
                     while tls.recv(65536):
@@ -150,7 +154,9 @@ def write_bundle(file: Path, authorities: Iterable[trustme.CA]) -> Path:
 def environment(**variables: str | os.PathLike[str]) -> dict[str, str]:
     """What a child gets: nothing of the shell that runs the tests, whose ``SSL_CERT_FILE`` alone changes each verdict.
 
-    ``SSL_CERT_FILE`` names a file that does not exist, so that no test reads the machine's own bundle.
+    ``SSL_CERT_FILE`` names a file that does not exist, so that no test reads the machine's own bundle.  Give a child
+    that forks while it has threads an empty ``COVERAGE_PROCESS_CONFIG``: the fork may find a lock of coverage's held
+    (<https://github.com/coveragepy/coveragepy/issues/1310>).
     """
     base = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "SSL_CERT_FILE": "/nonexistent/bundle.pem"}
     for name in ("SYSTEMROOT", "COVERAGE_PROCESS_CONFIG"):  # Windows needs the one; tox -e coverage sets the other

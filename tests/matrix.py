@@ -108,7 +108,7 @@ class Matrix:
         authorities = Authorities()
         certificates = authorities.server_certificates()
         cases = ("system", "private", "unknown", "wrong_host", "expired")
-        self.servers = {case: Server(server_context(certificates[case])) for case in cases}
+        self.servers = {case: Server(server_context(certificates[case]), patience=1) for case in cases}
         self._store = write_store(folder / "store", [authorities.system])
         self._private = write_bundle(folder / "private.pem", [authorities.private])
         self._quic = {} if _version("aioquic") is None else {case: QuicServer(certificates[case]) for case in cases}

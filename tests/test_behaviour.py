@@ -44,7 +44,7 @@ ACTORS = {"us": "-", "stock": "-", "truststore": "truststore", **{Path(folder).n
 def play(actor: str, files: Path, *scenarios: str, command: tuple[str, ...] = (), **variables: str | Path) -> Any:
     """The outcomes in a child process; `command` is what runs the interpreter."""
     ours = actor in ("us", "stock")
-    env = environment(TRUSTSTORE_INJECT="1" if actor == "us" else "0", **variables)
+    env = environment(TRUSTSTORE_INJECT="1" if actor == "us" else "0", COVERAGE_PROCESS_CONFIG="", **variables)
     # A peer may stall for ever; of us an answer is expected, however slow the machine is.
     arguments = [HERE / "scenarios.py", ACTORS[actor], files, "60" if ours else "3", *scenarios]
     python, *options = [*command, sys.executable]
