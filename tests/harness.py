@@ -65,9 +65,7 @@ class Server:
     nothing for `patience` seconds after the handshake, as it waits for our greeting, gets the end of the connection.
     """
 
-    def __init__(
-        self, context: ssl.SSLContext, pages: dict[str, bytes] | None = None, *, patience: float = 20
-    ) -> None:
+    def __init__(self, context: ssl.SSLContext, pages: dict[str, bytes] | None = None, *, patience: float = 20) -> None:
         self._context = context
         self._pages = pages or {}
         self._patience = patience
