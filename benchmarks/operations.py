@@ -63,16 +63,18 @@ def requests_session() -> Once:
     return once
 
 
-def requests_get() -> Once:
+def requests_get(**options: Any) -> Once:
     import requests
+    import urllib3
 
-    return lambda: requests.get(URL)
+    urllib3.disable_warnings()
+    return lambda: requests.get(URL, **options)
 
 
-def httpx_get() -> Once:
+def httpx_get(**options: Any) -> Once:
     import httpx
 
-    return lambda: httpx.get(URL)
+    return lambda: httpx.get(URL, **options)
 
 
 def urlopen() -> Once:
@@ -166,6 +168,8 @@ TIMED: dict[str, Callable[[], Once]] = {
     "requests.Session(), first request": requests_session,
     "requests.get": requests_get,
     "httpx.get": httpx_get,
+    "requests.get, verify=False": partial(requests_get, verify=False),
+    "httpx.get, verify=False": partial(httpx_get, verify=False),
     "urlopen": urlopen,
     "aiohttp, no keep-alive": aiohttp_get,
     "handshake on a shared context": shared_handshake,
