@@ -305,10 +305,9 @@ def uv_venv(tmp_path: Path) -> Venv:
     return Venv.existing(tmp_path / "env")
 
 
-def uv(venv: Venv, *arguments: str | Path, **variables: str | Path) -> bool:
-    """Whether `uv pip install` could."""
-    command = ["-m", "uv", "pip", "install", "--no-config", "--no-cache", "--python", venv.python, *arguments]
-    result = run(*command, env=environment(UV_HTTP_RETRIES="0", **variables))
+def uv(*arguments: str | Path, **variables: str | Path) -> bool:
+    """Whether it could.  It keeps no index waiting, and reads nothing of who runs the tests."""
+    result = run("-m", "uv", "--no-config", "--no-cache", *arguments, env=environment(UV_HTTP_RETRIES="0", **variables))
     if result.returncode:
         assert "UnknownIssuer" in result.stderr, result.stderr
     return result.returncode == 0
@@ -317,7 +316,7 @@ def uv(venv: Venv, *arguments: str | Path, **variables: str | Path) -> bool:
 def test_pip_in_an_environment_that_uv_made(
     uv_venv: Venv, bare: tuple[Venv, dict[str, str]], wheels: Path, index: str, store: Path
 ) -> None:
-    assert uv(uv_venv, "--no-index", "--find-links", wheels, "truststore-inject")
+    assert uv("pip", "install", "--python", uv_venv.python, "--no-index", "--find-links", wheels, "truststore-inject")
     options = [*BUNDLE_ONLY, "--index-url", index, "internal-backend"]
     assert not installs((uv_venv, bare[1]), *options, SSL_CERT_DIR=store, TRUSTSTORE_INJECT="0")
     assert installs((uv_venv, bare[1]), *options, SSL_CERT_DIR=store)
@@ -329,7 +328,20 @@ def test_uv_itself_wants_to_be_told(
 ) -> None:
     """The system's own places: test_recipes.py."""
     bundle = write_bundle(tmp_path / "bundle.pem", [authorities.system])
-    options = ["--reinstall", "--index-url", index, "internal-backend"]
-    assert not uv(uv_venv, *options)
-    assert uv(uv_venv, *options, SSL_CERT_FILE=bundle)
-    assert uv(uv_venv, *options, SSL_CERT_DIR=store)
+    options = ["--python", uv_venv.python, "--reinstall", "--index-url", index, "internal-backend"]
+    assert not uv("pip", "install", *options)
+    assert uv("pip", "install", *options, SSL_CERT_FILE=bundle)
+    assert uv("pip", "install", *options, SSL_CERT_DIR=store)
+
+
+def test_uv_makes_the_environment_of_a_project(uv_venv: Venv, index: str, store: Path, tmp_path: Path) -> None:
+    """uv holds the tag of the wheel, py310, against what the project requires."""
+    requires = f"requires-python = '>={sys.version_info[0]}.{sys.version_info[1]}'"
+    (tmp_path / "pyproject.toml").write_text(
+        f"[project]\nname = 'project'\nversion = '1'\n{requires}\ndependencies = ['truststore-inject']\n"
+    )
+    options = ["--project", tmp_path, "--index-url", index]
+    variables = {"UV_PROJECT_ENVIRONMENT": uv_venv.python.parent.parent, "HOME": tmp_path}
+    assert not uv("sync", *options, **variables)
+    assert uv("sync", *options, **variables, SSL_CERT_DIR=store)
+    assert uv_venv.json(PATCHED) is True
