@@ -174,6 +174,9 @@ def fork_while_another_thread_handshakes() -> str:
     silent, ours = socket.socketpair()
     thread = threading.Thread(target=outcome, args=(client.wrap_socket, ours), kwargs={"server_hostname": "localhost"})
     _in_handshake(thread)
+    # When its first message is out it waits, without a lock of OpenSSL's, which a fork would leave held for ever.
+    silent.recv(1, socket.MSG_PEEK)
+    time.sleep(0.2)
     child = os.fork()
     if child == 0:
         signal.alarm(int(PATIENCE))
