@@ -1,11 +1,21 @@
 from __future__ import annotations
 
+import getpass
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import trustme
 from harness import Authorities, Server, server_context, write_bundle, write_directory
+
+# A temporary folder for each of the environments that tox runs at the same time.  In a common one each session clears away
+# what the others have left, and what goes wrong when two do that is an error, after the last test and without a summary.
+if "TOX_ENV_NAME" in os.environ:
+    root = Path(tempfile.gettempdir()) / f"tox-{getpass.getuser()}-{os.environ['TOX_ENV_NAME']}"
+    root.mkdir(mode=0o700, exist_ok=True)
+    os.environ["PYTEST_DEBUG_TEMPROOT"] = str(root)
 
 
 @pytest.fixture(scope="session")
