@@ -138,25 +138,23 @@ def botocore(url: str, trust: str) -> None:
 
 
 def websockets(url: str, trust: str) -> None:
+    """Not its client with threads: before Python 3.14 a read and a write at the same time may lose what is written.
+
+    https://github.com/python/cpython/pull/124993
+    """
     from websockets.exceptions import InvalidHandshake
 
+    try:
+        from websockets.asyncio.client import connect as connect_
+    except ImportError:  # before 13
+        from websockets.client import connect as connect_
     options: dict[str, Any] = {} if trust == "default" else {"ssl": context(trust)}
-    options |= {"uri": url.replace("https:", "wss:"), "open_timeout": 20}
 
-    async def connect_without_sync() -> None:
-        from websockets.client import connect
-
-        await connect(**options)
+    async def connect() -> None:
+        await connect_(url.replace("https:", "wss:"), open_timeout=20, **options)
 
     try:
-        from websockets.sync.client import connect
-    except ImportError:  # before 11
-        connect = None
-    try:
-        if connect is None:
-            asyncio.run(connect_without_sync())
-        else:
-            connect(**options).close()
+        asyncio.run(connect())
     except InvalidHandshake:
         pass  # the server speaks HTTP only; the handshake was accepted
 
