@@ -550,3 +550,14 @@ print(json.dumps(outcomes))
     found = run_code(code, env=env)
     assert found == run_code(code, env={**env, "TRUSTSTORE_INJECT": "0"})
     assert found[:4] == [False, "ran", "ssl: _ssl", "ssl: _ssl"]
+
+
+def test_the_commands_of_a_python_without_ssl() -> None:
+    for command in ("status", "check", "export"):
+        code = f"import sys; sys.modules['_ssl'] = None; from truststore_inject.cli import main; sys.exit(main(['{command}']))"
+        result = run("-c", code, env=environment())
+        assert (result.returncode, result.stdout) == (4, "")
+        assert (
+            result.stderr
+            == "truststore-inject: this Python was built without the ssl module: there is nothing to verify\n"
+        )

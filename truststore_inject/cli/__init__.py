@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from .. import __version__
-from ._failure import Failure
+from ._failure import MISSING, Failure
 
 _COMMANDS = {
     "status": "is it active in this interpreter, and what else decides about trust here?",
@@ -38,17 +38,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsers = {name: commands.add_parser(name, help=title, description=title) for name, title in _COMMANDS.items()}
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help", "--version")):
         arguments = ["status", *arguments]
-    command = import_module(f".{arguments[0]}", __name__) if arguments[0] in _COMMANDS else None
-    if command is not None:
-        command.add_arguments(parsers[arguments[0]])
-    parsed = parser.parse_args(arguments)
-    assert command is not None  # argparse has refused everything else
     try:
+        command = import_module(f".{arguments[0]}", __name__) if arguments[0] in _COMMANDS else None
+        if command is not None:
+            command.add_arguments(parsers[arguments[0]])
+        parsed = parser.parse_args(arguments)
+        assert command is not None  # argparse has refused everything else
         code = int(command.run(parsed))
         sys.stdout.flush()
     except Failure as failure:
         sys.stderr.write(f"truststore-inject: {failure}\n")
         return failure.code
+    except ModuleNotFoundError as error:
+        if error.name != "_ssl":
+            raise
+        sys.stderr.write(
+            "truststore-inject: this Python was built without the ssl module: there is nothing to verify\n"
+        )
+        return MISSING
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # ``| head``; https://docs.python.org/3/library/signal.html#note-on-sigpipe
