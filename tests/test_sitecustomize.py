@@ -20,7 +20,7 @@ from test_startup import FINDER, PATCHED, STATE, difference
 from truststore_inject import __version__, _settings
 from truststore_inject.cli import _sitecustomize
 
-if os.name == "nt":
+if os.name == "nt" or sysconfig.get_config_var("PYTHONFRAMEWORK"):  # the Python of python.org for macOS is a framework
     pytest.skip("no base interpreter can be made of links there", allow_module_level=True)
 
 pytestmark = pytest.mark.long
