@@ -610,10 +610,10 @@ def test_a_password_is_never_printed(url: str, env: dict[str, str]) -> None:
 
 
 def test_a_password_is_never_printed_of_a_url_that_works(env: dict[str, str], urls: dict[str, str]) -> None:
-    result = command("check", urls["system"].replace("://", "://user:secret@"), env=env)
+    result = command("check", urls["system"].replace("://", "://somebody:secret@"), env=env)
     assert result.returncode == 0
     assert "secret" not in result.stdout + result.stderr
-    assert "user" not in result.stdout + result.stderr
+    assert "somebody" not in result.stdout + result.stderr
 
 
 @pytest.mark.parametrize("content", ["not PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
