@@ -147,6 +147,16 @@ if __name__ == "__main__":
 
 @pytest.mark.skipif(sys.implementation.name == "pypy", reason="PyPy has no sub-interpreters")
 def test_a_sub_interpreter(urls: dict[str, str], store: Path) -> None:
+    inner = f"""
+import ssl, sys
+sys.path.insert(0, {str(HERE)!r})
+import clients, truststore_inject
+assert truststore_inject.status().active
+urls = {urls!r}
+assert clients.judge("urllib_request", urls["system"], "default") == "accepted"
+assert clients.judge("urllib_request", urls["unknown"], "default") == "refused"
+print("done", flush=True)
+"""
     code = f"""
 import sys
 try:
@@ -156,17 +166,7 @@ try:
 except ImportError:
     import _xxsubinterpreters as interpreters
     create, execute = interpreters.create, interpreters.run_string
-inner = '''
-import ssl, sys
-sys.path.insert(0, {str(HERE)!r})
-import clients, truststore_inject
-assert truststore_inject.status().active
-urls = {urls!r}
-assert clients.judge("urllib_request", urls["system"], "default") == "accepted"
-assert clients.judge("urllib_request", urls["unknown"], "default") == "refused"
-print("done", flush=True)
-'''
-error = execute(create(), inner)
+error = execute(create(), {inner!r})
 assert error is None, error
 """
     result = run("-W", "ignore", "-c", code, env=environment(SSL_CERT_DIR=store))
