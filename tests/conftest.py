@@ -60,4 +60,5 @@ def ca_file(authorities: Authorities, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes in the home of whoever runs it."""
-    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("HOME", "USERPROFILE"):  # the second is Windows'
+        monkeypatch.setenv(name, str(tmp_path))

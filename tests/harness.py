@@ -31,8 +31,9 @@ OPENSSL = ("urllib_request", "http_client", "asyncio_streams", "urllib3", "aioht
 HOSTS = ("localhost", "127.0.0.1")
 
 # What `environment` names is the store there; on Windows and macOS it is trusted in addition to the machine's own.
+OS_VERIFIES = sys.platform in ("win32", "darwin")
 openssl_store = pytest.mark.skipif(
-    sys.platform in ("win32", "darwin"), reason="about the store that OpenSSL reads: here the operating system verifies"
+    OS_VERIFIES, reason="about the store that OpenSSL reads: here the operating system verifies"
 )
 
 
@@ -72,15 +73,19 @@ class Server:
         context.set_alpn_protocols(["http/1.1", "h2"])
         self.completed: list[object] = []  # the handshakes; lists, because a thread may append to them
         self.pending: list[object] = []  # the connections whose handshake is not over
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.port: int = self._listener.getsockname()[1]
+        self._listeners = [socket.create_server(("127.0.0.1", 0), backlog=128)]
+        self.port: int = self._listeners[0].getsockname()[1]
         self.url = f"https://localhost:{self.port}/"
-        threading.Thread(target=self._serve, daemon=True).start()
+        if sys.platform == "win32":  # localhost is ::1 first, and a port where nobody listens costs two seconds there
+            with contextlib.suppress(OSError):
+                self._listeners.append(socket.create_server(("::1", self.port), family=socket.AF_INET6, backlog=128))
+        for listener in self._listeners:
+            threading.Thread(target=self._serve, args=(listener,), daemon=True).start()
 
-    def _serve(self) -> None:
+    def _serve(self, listener: socket.socket) -> None:
         with contextlib.suppress(OSError):  # closed
             while True:
-                connection, _ = self._listener.accept()
+                connection, _ = listener.accept()
                 self.pending.append(connection)
                 threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
 
@@ -114,7 +119,8 @@ class Server:
         return tls
 
     def close(self) -> None:
-        self._listener.close()
+        for listener in self._listeners:
+            listener.close()
 
 
 def server_context(certificate: trustme.LeafCert) -> ssl.SSLContext:
@@ -133,13 +139,14 @@ def write_directory(folder: Path, authorities: Iterable[trustme.CA]) -> Path:
 
 
 def rehash(folder: Path) -> None:
-    """``openssl rehash``, which neither Windows' OpenSSL nor macOS' LibreSSL has."""
-    if sys.platform not in ("win32", "darwin"):
+    """``openssl rehash``, which macOS' LibreSSL does not have; Windows may have no such program at all."""
+    if not OS_VERIFIES:
         subprocess.run(["openssl", "rehash", folder], check=True, capture_output=True)
         return
+    from truststore_inject.cli._proof import _subject_hash
+
     for file in folder.glob("*.pem"):
-        command = ["openssl", "x509", "-noout", "-subject_hash", "-in", file]
-        digest = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        digest = _subject_hash(file.read_bytes())
         shutil.copyfile(file, folder / f"{digest}.{len([*folder.glob(f'{digest}.*')])}")
 
 
@@ -242,7 +249,7 @@ def make_base(folder: Path) -> Path:
 
 
 class Venv:
-    """A virtual environment made of nothing but the installed package, or of nothing at all."""
+    """A virtual environment made of the installed package, with truststore where that verifies, or of nothing at all."""
 
     def __init__(self, folder: Path, *, with_package: bool = True) -> None:
         venv.create(folder, with_pip=False, symlinks=os.name != "nt")
@@ -264,17 +271,18 @@ class Venv:
         return self
 
     def _look(self, folder: Path) -> None:
-        self.python = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
+        self.python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
         code = "import sysconfig; print(sysconfig.get_path('purelib'))"
         self.site_packages = Path(subprocess.check_output([self.python, "-c", code], text=True).strip())
 
     def install(self) -> None:
         """Copy the package into it."""
-        for file in importlib.metadata.files("truststore-inject") or []:
-            if ".." not in file.parts and "__pycache__" not in file.parts:  # not the console script
-                target = self.site_packages / file
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(file.locate(), target)
+        for name in ("truststore-inject", *(["truststore"] if OS_VERIFIES else [])):
+            for file in importlib.metadata.files(name) or []:
+                if ".." not in file.parts and "__pycache__" not in file.parts:  # not the console script
+                    target = self.site_packages / file
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(file.locate(), target)
 
     def run(self, *arguments: str | os.PathLike[str], **variables: str) -> subprocess.CompletedProcess[str]:
         return run(*arguments, env=environment(**variables), python=self.python)

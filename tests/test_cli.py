@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -88,7 +89,7 @@ def test_no_command_is_status(env: dict[str, str]) -> None:
 
 
 def test_the_console_script(env: dict[str, str]) -> None:
-    script = shutil.which("truststore-inject", path=os.path.dirname(sys.executable))
+    script = shutil.which("truststore-inject", path=sysconfig.get_path("scripts"))
     assert script is not None
     result = subprocess.run([script, "--version"], env=env, capture_output=True, text=True, check=True)
     assert result.stdout == command("--version", env=env).stdout != ""
@@ -160,16 +161,9 @@ def test_status_from_another_site(env: dict[str, str], tmp_path: Path) -> None:
 
     shutil.copytree(Path(truststore_inject.__file__).parent, tmp_path / "site" / "truststore_inject")
     (tmp_path / "site" / "truststore-inject.pth").write_text("")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
-    python = tmp_path / "venv" / "bin" / "python"
-    result = subprocess.run(
-        [python, "-m", "truststore_inject", "status", "--json"],
-        env={**env, "PYTHONPATH": str(tmp_path / "site")},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    python = Venv(tmp_path / "venv", with_package=False).python
+    env = {**env, "PYTHONPATH": str(tmp_path / "site")}
+    result = command("status", "--json", env=env, python=python, cwd=tmp_path)
     assert result.returncode == 1, result.stderr
     assert f"it is installed in {tmp_path / 'site'}, another site" in json.loads(result.stdout)["reason"]
 
@@ -180,7 +174,8 @@ def test_status_without_a_pth_file(env: dict[str, str], tmp_path: Path) -> None:
     result = run("-m", "truststore_inject", "--json", env=env, python=venv.python)
     assert result.returncode == 1, result.stderr
     reason = json.loads(result.stdout)["reason"]
-    assert reason.startswith(f"there is no truststore-inject.pth in {venv.site_packages}")
+    first = f"{venv.python.parents[1]}, " if sys.platform == "win32" else ""  # there site looks in two places
+    assert reason.startswith(f"there is no truststore-inject.pth in {first}{venv.site_packages}")
     assert "pip install truststore-inject" in reason
 
 
@@ -238,9 +233,10 @@ def on_a_terminal(*arguments: str, env: dict[str, str]) -> tuple[int, bytes, byt
     (_, stdout), (_, stderr) = screens
     command = [sys.executable, "-m", "truststore_inject", *arguments]
     process = subprocess.Popen(command, env={**env, "TERM": "xterm"}, stdout=stdout, stderr=stderr)
-    shown = []
-    for parent, child in screens:
+    for _, child in screens:  # before anything is read: macOS closes the last one only when all was read
         os.close(child)
+    shown = []
+    for parent, _ in screens:
         shown.append(b"")
         with contextlib.suppress(OSError):  # the end of a pty
             while chunk := os.read(parent, 65536):
@@ -614,10 +610,10 @@ def test_a_password_is_never_printed(url: str, env: dict[str, str]) -> None:
 
 
 def test_a_password_is_never_printed_of_a_url_that_works(env: dict[str, str], urls: dict[str, str]) -> None:
-    result = command("check", urls["system"].replace("://", "://user:secret@"), env=env)
+    result = command("check", urls["system"].replace("://", "://somebody:secret@"), env=env)
     assert result.returncode == 0
     assert "secret" not in result.stdout + result.stderr
-    assert "user" not in result.stdout + result.stderr
+    assert "somebody" not in result.stdout + result.stderr
 
 
 @pytest.mark.parametrize("content", ["not PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
@@ -710,6 +706,20 @@ def test_a_closed_pipe(env: dict[str, str]) -> None:
     with process.stderr:
         assert process.stderr.read() == b""
     assert process.wait(60) == 141
+
+
+@pytest.mark.parametrize(("system", "code"), [("win32", 141), ("linux", 1)])
+def test_a_closed_pipe_in_the_words_of_windows(system: str, code: int, env: dict[str, str]) -> None:
+    program = f"""
+import errno, sys
+from truststore_inject.cli import main, status
+def run(arguments):
+    raise OSError(errno.EINVAL, "Invalid argument")
+status.run, sys.platform = run, {system!r}
+sys.exit(main(["status"]))
+"""
+    result = run("-c", program, env=env)
+    assert (result.returncode, result.stdout, "Traceback" in result.stderr) == (code, "", code == 1)
 
 
 @openssl_store

@@ -174,6 +174,7 @@ def test_where_the_anchor_lies(
 ) -> None:
     monkeypatch.setenv("SSL_CERT_DIR", str(store))
     monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent/bundle.pem")
+    monkeypatch.setattr(stores, "interpositions", None)
     system, private = (load(authority.cert_pem) for authority in (authorities.system, authorities.private))
     path = [base64.b64encode(one.public_bytes(Encoding.DER)).decode() for one in (system, private)]
     leaf = leaf_of(authorities.system)
@@ -423,21 +424,24 @@ def test_which_clients_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_pips_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    windows = sys.platform == "win32"
+    folder, name = ("pip", "pip.ini") if windows else (".pip", "pip.conf")
     files = {
         "own": "[global]\ncert = /own.pem\n[install]\nno-index = true\n",
-        "home/.pip/pip.conf": "[install]\ncert = /home.pem\n",
-        "config/pip/pip.conf": "this is no configuration",
-        "prefix/pip.conf": "[global]\ncert = \xff",
+        f"home/{folder}/{name}": "[install]\ncert = /home.pem\n",
+        f"config/pip/{name}": "this is no configuration",
+        f"prefix/{name}": "[global]\ncert = \xff",
     }
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text, encoding="latin-1")
+    for file, text in files.items():
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_text(text, encoding="latin-1")
     monkeypatch.setattr(sys, "prefix", str(tmp_path / "prefix"))
-    places = {"HOME": "home", "XDG_CONFIG_HOME": "config", "PIP_CONFIG_FILE": "own"}
+    home, config = ("USERPROFILE", "APPDATA") if windows else ("HOME", "XDG_CONFIG_HOME")
+    places = {home: "home", config: "config", "PIP_CONFIG_FILE": "own"}
     monkeypatch.setattr(os, "environ", {name: str(tmp_path / place) for name, place in places.items()})
     found = {entry["name"]: entry["value"] for entry in _influences._pip_config() if str(tmp_path) in entry["name"]}
-    home, own = tmp_path / "home" / ".pip" / "pip.conf", tmp_path / "own"
-    assert found == {f"install.cert in {home}": "/home.pem", f"global.cert in {own}": "/own.pem"}
+    at_home, own = tmp_path / "home" / folder / name, tmp_path / "own"
+    assert found == {f"install.cert in {at_home}": "/home.pem", f"global.cert in {own}": "/own.pem"}
 
 
 def test_what_a_variable_means(

@@ -177,7 +177,7 @@ class Loader:
     @staticmethod
     def create_module(spec): return None
     @staticmethod
-    def exec_module(module): exec(compile(open(real.origin).read(), real.origin, "exec"), vars(module))
+    def exec_module(module): exec(compile(open(real.origin, encoding="utf-8").read(), real.origin, "exec"), vars(module))
 real = importlib.machinery.PathFinder.find_spec("ssl")
 before = dict(vars(Loader))
 class Other:

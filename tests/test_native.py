@@ -1061,6 +1061,21 @@ print(json.dumps([place for place, _ in _os_anchors.listing()]))
     assert "this store is not one file" in result.stderr
 
 
+def test_what_the_variables_name_is_not_the_whole_store(
+    root: Path, store: Path, ca_file: Callable[[str], Path]
+) -> None:
+    """A library that wants a file gets one with all of the store, also where the variable names a file that is missing."""
+    code = """
+import json
+from truststore_inject.stores import _export
+path = _export.pem_file()
+print(json.dumps([path, path and open(path).read().count("BEGIN")]))
+"""
+    for named in ("/nonexistent/bundle.pem", str(ca_file("system"))):
+        path, count = run_code(code, env=native(root, SSL_CERT_FILE=named, SSL_CERT_DIR=store))
+        assert (path in (None, named), count) == (False, 1)
+
+
 def test_nothing_of_it_is_loaded_on_linux(store: Path) -> None:
     code = """
 import json, ssl, sys

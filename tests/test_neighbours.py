@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -107,8 +108,19 @@ def test_who_verifies_nothing_goes_on_so(urls: dict[str, str], store: Path) -> N
     assert accepted(prelude, "urllib_request", urls, environment(SSL_CERT_DIR=store)) == list(CASES)
 
 
+def may_start(method: str) -> bool:
+    """The libraries of macOS, which verify, do not survive a fork: spawn is the default there."""
+    return method in multiprocessing.get_all_start_methods() and not (method == "fork" and sys.platform == "darwin")
+
+
 @pytest.mark.parametrize("pool", ["context.Pool(1)", "concurrent.futures.ProcessPoolExecutor(1, context)"])
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param(method, marks=pytest.mark.skipif(not may_start(method), reason=f"no {method} here that is safe"))
+        for method in ("fork", "spawn", "forkserver")
+    ],
+)
 def test_worker_processes(method: str, pool: str, urls: dict[str, str], store: Path, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
@@ -135,6 +147,16 @@ if __name__ == "__main__":
 
 @pytest.mark.skipif(sys.implementation.name == "pypy", reason="PyPy has no sub-interpreters")
 def test_a_sub_interpreter(urls: dict[str, str], store: Path) -> None:
+    inner = f"""
+import ssl, sys
+sys.path.insert(0, {str(HERE)!r})
+import clients, truststore_inject
+assert truststore_inject.status().active
+urls = {urls!r}
+assert clients.judge("urllib_request", urls["system"], "default") == "accepted"
+assert clients.judge("urllib_request", urls["unknown"], "default") == "refused"
+print("done", flush=True)
+"""
     code = f"""
 import sys
 try:
@@ -144,17 +166,7 @@ try:
 except ImportError:
     import _xxsubinterpreters as interpreters
     create, execute = interpreters.create, interpreters.run_string
-inner = '''
-import ssl, sys
-sys.path.insert(0, {str(HERE)!r})
-import clients, truststore_inject
-assert truststore_inject.status().active
-urls = {urls!r}
-assert clients.judge("urllib_request", urls["system"], "default") == "accepted"
-assert clients.judge("urllib_request", urls["unknown"], "default") == "refused"
-print("done", flush=True)
-'''
-error = execute(create(), inner)
+error = execute(create(), {inner!r})
 assert error is None, error
 """
     result = run("-W", "ignore", "-c", code, env=environment(SSL_CERT_DIR=store))

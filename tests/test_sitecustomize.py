@@ -20,9 +20,6 @@ from test_startup import FINDER, PATCHED, STATE, difference
 from truststore_inject import __version__, _settings
 from truststore_inject.cli import _sitecustomize
 
-if os.name == "nt":
-    pytest.skip("no base interpreter can be made of links there", allow_module_level=True)
-
 pytestmark = pytest.mark.long
 
 BASE_FINDER = "sitecustomize.TruststoreInjectFinder"
@@ -98,6 +95,8 @@ def test_the_block_and_the_package_agree_what_off_is() -> None:
 
 class Base:
     def __init__(self, folder: Path) -> None:
+        if os.name == "nt" or sysconfig.get_config_var("PYTHONFRAMEWORK"):  # as the one of python.org for macOS
+            pytest.skip("no base interpreter can be made of links here")
         self.folder = folder
         self.python = make_base(folder)
         self.stdlib = folder / Path(sysconfig.get_path("stdlib")).relative_to(sys.base_prefix)

@@ -18,12 +18,12 @@ PTH = (
     'exec("try:\\n from truststore_inject._startup import run; run()\\nexcept Exception: pass")\n'
 )
 
-# What a program can see of an interpreter that has just started.
+# What a program can see of an interpreter that has just started.  On Windows the folder of a venv is on its path too.
 STATE = """
 import json, sys
 print(json.dumps({
     "modules": sorted(sys.modules),
-    "path": [entry for entry in sys.path if "site-packages" not in entry],
+    "path": [entry for entry in sys.path if "site-packages" not in entry and entry != sys.prefix],
     "finders": [f"{type(finder).__module__}.{type(finder).__name__}" for finder in sys.meta_path],
 }))
 """

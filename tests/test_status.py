@@ -81,6 +81,14 @@ def test_it_is_for_people_too(store: Path) -> None:
     assert f"1 trust anchors in {store}, from SSL_CERT_FILE and SSL_CERT_DIR" in text.stdout
 
 
+def test_extra_anchors_behind_a_ctrl_z(ca_file: Callable[[str], Path], tmp_path: Path) -> None:
+    """Where Windows ends a file that is opened as text."""
+    file = tmp_path / "extra.pem"
+    file.write_bytes(b"# \x1a\r\n" + ca_file("private").read_bytes())
+    code = "import json, ssl; print(json.dumps(len(ssl.create_default_context().get_ca_certs())))"
+    assert run_code(code, env=environment(TRUSTSTORE_INJECT_EXTRA_CA_CERTS=file)) == 1
+
+
 def test_extra_anchors_and_a_file_that_is_none(
     urls: dict[str, str], store: Path, ca_file: Callable[[str], Path], tmp_path: Path
 ) -> None:

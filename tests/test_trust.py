@@ -344,6 +344,7 @@ assert any("a bug of ours" in note for note in _record.notes)
     assert judge(code, urls, SSL_CERT_FILE=ca_file("private")) == expected(urls, "private")
 
 
+@openssl_store  # elsewhere it must be remembered, to be verified: stock stays
 def test_a_context_that_cannot_be_remembered_gets_the_store(store: Path) -> None:
     code = """
 import json, ssl, truststore_inject.stores as stores

@@ -4,6 +4,7 @@ Nothing else in the package imports it.
 """
 
 import argparse
+import errno
 import io
 import os
 import sys
@@ -58,7 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return MISSING
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # ``| head``; https://docs.python.org/3/library/signal.html#note-on-sigpipe
+    except OSError as error:  # ``| head``; https://docs.python.org/3/library/signal.html#note-on-sigpipe
+        # Windows may say EINVAL of a pipe that nobody reads: https://github.com/python/cpython/issues/79935
+        if not isinstance(error, BrokenPipeError) and (sys.platform != "win32" or error.errno != errno.EINVAL):
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return code

@@ -6,7 +6,7 @@ import contextlib
 import os
 
 from .. import _record, _settings
-from . import _bundled, _pem, describe, listing
+from . import _bundled, _pem, describe, interpositions, listing
 
 # For each setting of the variables that decide: the path, and which file it was that lay there.
 _paths: "dict[tuple[str | None, ...], tuple[str, tuple[int, ...]]]" = {}
@@ -62,7 +62,7 @@ def _find_or_write(changed: str | None) -> str | None:
             _record.note(f"TRUSTSTORE_INJECT_EXTRA_CA_CERTS={extra}: not loaded, {error}")
     if changed is not None:
         anchors = [*anchors, *_pem.certificates(changed)]
-    if isinstance(bundle, str):
+    if isinstance(bundle, str) and interpositions is None:  # elsewhere it is trusted in addition to the store
         plain = _pem.plain_certificates(bundle)
         if plain is None or set(anchors) == set(plain):  # None: it says more of its anchors than can be written again
             return bundle

@@ -31,7 +31,8 @@ def decode(data: bytes) -> list[bytes]:
 
 def _read(path: str) -> bytes:
     # Not open(): a store is a few hundred small files, and this is three times faster.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    # Without O_BINARY Windows ends the file at a Ctrl-Z, which a comment in it may hold.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
     try:
         chunks = []
         while chunk := os.read(descriptor, 1 << 20):
