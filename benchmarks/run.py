@@ -49,7 +49,7 @@ SECTIONS = {
     "connections": {
         "requests.get": (5, 50),
         "httpx.get": (5, 50),
-        # What a connection costs that nobody verifies: no less than this can be reached.
+        # What a connection costs that nobody verifies: less cannot be reached.  (requests loads the default anchors even so.)
         "requests.get, verify=False": (5, 50),
         "httpx.get, verify=False": (5, 50),
         "urlopen": (5, 50),
