@@ -199,9 +199,15 @@ def _server(certificate: Any) -> Iterator[str]:
     """The URL of a server on a free loopback port; a thread for each connection."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate.configure_cert(context)
-    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
-        threading.Thread(target=_serve, args=(listener, context), daemon=True).start()
-        yield f"https://localhost:{listener.getsockname()[1]}/"
+    with contextlib.ExitStack() as stack:
+        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=64))]
+        port = listeners[0].getsockname()[1]
+        if sys.platform == "win32":  # localhost is ::1 first, and a port where nobody listens costs two seconds there
+            with contextlib.suppress(OSError):
+                listeners.append(stack.enter_context(socket.create_server(("::1", port), family=socket.AF_INET6)))
+        for listener in listeners:
+            threading.Thread(target=_serve, args=(listener, context), daemon=True).start()
+        yield f"https://localhost:{port}/"
 
 
 def _serve(listener: socket.socket, context: ssl.SSLContext) -> None:
