@@ -267,6 +267,7 @@ def test_what_takes_longer_than_a_second_shows_its_progress(env: dict[str, str])
 # check, the proof
 
 
+@pytest.mark.long
 def test_the_proof(env: dict[str, str]) -> None:
     result = command("check", env=env)
     assert result.returncode == 0, result.stdout + result.stderr
@@ -280,6 +281,7 @@ def test_the_proof(env: dict[str, str]) -> None:
     assert rows["requests"]["stock"] == {**right, "in store": "no"}
 
 
+@pytest.mark.long
 def test_the_proof_of_a_pip_that_its_distributor_has_changed(env: dict[str, str], tmp_path: Path) -> None:
     """Debian's names the system's bundle: that cannot be replaced by a throw-away one, and is not wrong."""
     import certifi
@@ -296,6 +298,7 @@ def test_the_proof_of_a_pip_that_its_distributor_has_changed(env: dict[str, str]
     assert f"requests asks {bundle}" in " ".join(command("check", env=env).stdout.split())
 
 
+@pytest.mark.long
 def test_the_proof_fails_where_it_is_switched_off(env: dict[str, str]) -> None:
     result = command("check", env={**env, "TRUSTSTORE_INJECT": "0"})
     assert result.returncode == 1
