@@ -138,25 +138,34 @@ def botocore(url: str, trust: str) -> None:
 
 
 def websockets(url: str, trust: str) -> None:
-    """Not its client with threads: before Python 3.14 a read and a write at the same time may lose what is written.
-
-    https://github.com/python/cpython/pull/124993
-    """
     from websockets.exceptions import InvalidHandshake
 
-    try:
-        from websockets.asyncio.client import connect as connect_
-    except ImportError:  # before 13
-        from websockets.client import connect as connect_
     options: dict[str, Any] = {} if trust == "default" else {"ssl": context(trust)}
+    options |= {"uri": url.replace("https:", "wss:"), "open_timeout": 20}
 
-    async def connect() -> None:
-        await connect_(url.replace("https:", "wss:"), open_timeout=20, **options)
+    async def connect_without_sync() -> None:
+        from websockets.client import connect
+
+        await connect(**options)
 
     try:
-        asyncio.run(connect())
+        from websockets.sync.client import connect
+    except ImportError:  # before 11
+        connect = None
+    try:
+        if connect is None:
+            asyncio.run(connect_without_sync())
+        else:
+            connect(**options).close()
     except InvalidHandshake:
-        pass  # the server speaks HTTP only; the handshake was accepted
+        pass  # the server speaks HTTP only; the handshake of TLS was accepted
+    # It was here too.  Then a thread of its reads while it writes, which before Python 3.14 loses what is written now and
+    # then, with whatever context: https://github.com/python/cpython/pull/124993
+    except EOFError:
+        pass
+    except TimeoutError as error:
+        if str(error) not in ("timed out during handshake", "timed out while waiting for handshake response"):
+            raise
 
 
 def tornado(url: str, trust: str) -> None:

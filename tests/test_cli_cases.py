@@ -423,6 +423,28 @@ def test_which_clients_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
 # status
 
 
+@pytest.mark.parametrize(
+    ("error", "verdict"),
+    [
+        (TimeoutError("timed out while waiting for handshake response"), "accepted"),  # of the WebSocket
+        (TimeoutError("timed out during handshake"), "accepted"),  # the same, before websockets 15
+        (EOFError("connection closed while reading HTTP status line"), "accepted"),
+        (TimeoutError("The handshake operation timed out"), "error"),  # of TLS
+        (ssl.SSLCertVerificationError("unable to get local issuer certificate"), "refused"),
+    ],
+)
+def test_who_speaks_tls_need_not_speak_websocket(
+    error: Exception, verdict: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = pytest.importorskip("websockets.sync.client", reason="check needs it, for this row")
+
+    def connect(*arguments: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(client, "connect", connect)
+    assert _clients.judge("websockets", "https://localhost/", "default", 1)[0] == verdict
+
+
 def test_pips_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     windows = sys.platform == "win32"
     folder, name = ("pip", "pip.ini") if windows else (".pip", "pip.conf")

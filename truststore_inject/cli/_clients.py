@@ -140,10 +140,11 @@ def websockets(url: str, trust: str, timeout: float) -> None:
     options = {} if trust == "default" else {"ssl": _context(trust)}
     try:
         connect(url.replace("https:", "wss:", 1), open_timeout=timeout, **options).close()
-    except InvalidHandshake:
-        return  # it speaks HTTP only: TLS was accepted
+    except (InvalidHandshake, EOFError):  # it speaks HTTP only, or not even that: TLS was accepted
+        return
     except TimeoutError as error:
-        if "handshake response" not in str(error):  # of the WebSocket, after that of TLS
+        # Of the WebSocket, after that of TLS; up to version 14, and since.
+        if str(error) not in ("timed out during handshake", "timed out while waiting for handshake response"):
             raise
 
 
