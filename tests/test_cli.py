@@ -711,14 +711,23 @@ def test_a_closed_pipe(env: dict[str, str]) -> None:
     assert process.wait(60) == 141
 
 
-@pytest.mark.parametrize(("system", "code"), [("win32", 141), ("linux", 1)])
-def test_a_closed_pipe_in_the_words_of_windows(system: str, code: int, env: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("system", "closed", "code"), [("win32", "pipe", 141), ("linux", "pipe", 1), ("win32", "something else", 1)]
+)
+def test_a_closed_pipe_in_the_words_of_windows(system: str, closed: str, code: int, env: dict[str, str]) -> None:
     program = f"""
-import errno, sys
-from truststore_inject.cli import main, status
-def run(arguments):
+import errno, io, sys
+from truststore_inject.cli import _terminal, main, status
+def fail(*arguments):
     raise OSError(errno.EINVAL, "Invalid argument")
-status.run, sys.platform = run, {system!r}
+class Closed(io.TextIOWrapper):
+    write = fail
+if {closed!r} == "pipe":
+    sys.stdout = Closed(sys.stdout.buffer)
+    status.run = lambda arguments: _terminal.say("active")
+else:
+    status.run = fail
+sys.platform = {system!r}
 sys.exit(main(["status"]))
 """
     result = run("-c", program, env=env)

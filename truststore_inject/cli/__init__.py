@@ -4,7 +4,6 @@ Nothing else in the package imports it.
 """
 
 import argparse
-import errno
 import io
 import os
 import sys
@@ -13,6 +12,7 @@ from importlib import import_module
 
 from .. import __version__
 from ._failure import MISSING, Failure
+from ._terminal import output
 
 _COMMANDS = {
     "status": "is it active in this interpreter, and what else decides about trust here?",
@@ -46,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parsed = parser.parse_args(arguments)
         assert command is not None  # argparse has refused everything else
         code = int(command.run(parsed))
-        sys.stdout.flush()
+        with output() as stream:
+            stream.flush()
     except Failure as failure:
         sys.stderr.write(f"truststore-inject: {failure}\n")
         return failure.code
@@ -59,10 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return MISSING
     except KeyboardInterrupt:
         return 130
-    except OSError as error:  # ``| head``; https://docs.python.org/3/library/signal.html#note-on-sigpipe
-        # Windows may say EINVAL of a pipe that nobody reads: https://github.com/python/cpython/issues/79935
-        if not isinstance(error, BrokenPipeError) and (sys.platform != "win32" or error.errno != errno.EINVAL):
-            raise
+    except BrokenPipeError:  # ``| head``; https://docs.python.org/3/library/signal.html#note-on-sigpipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return code

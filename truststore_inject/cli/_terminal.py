@@ -1,11 +1,15 @@
 """Colours, paragraphs and progress; all of it for people, none of it where a program reads."""
 
+import contextlib
+import errno
 import os
 import shutil
 import sys
 import textwrap
 import threading
 import time
+from collections.abc import Iterator
+from typing import TextIO
 
 _CODES = {"green": "32", "red": "31", "yellow": "33", "bold": "1", "dim": "2"}
 
@@ -40,9 +44,22 @@ def _columns() -> int:
     return max(shutil.get_terminal_size((80, 24)).columns or 80, 40)
 
 
+@contextlib.contextmanager
+def output() -> Iterator[TextIO]:
+    """Standard output, to write to.  Raises `BrokenPipeError` where nobody reads it any more."""
+    try:
+        yield sys.stdout
+    except OSError as error:
+        # Windows may call it an invalid argument: https://github.com/python/cpython/issues/79935
+        if sys.platform == "win32" and error.errno == errno.EINVAL:
+            raise BrokenPipeError from error
+        raise
+
+
 def say(line: str = "") -> None:
     """To standard output."""
-    sys.stdout.write(line + "\n")
+    with output() as stream:
+        stream.write(line + "\n")
 
 
 class Progress:

@@ -13,7 +13,7 @@ from .. import _settings, stores
 from ..stores import _pem
 from . import _influences
 from ._failure import MISSING, YES, Failure
-from ._terminal import Progress, plain, say
+from ._terminal import Progress, output, plain, say
 
 _VARIABLES = (
     "SSL_CERT_FILE",
@@ -48,7 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
             "there is no trust anchor in the system store (truststore-inject status says where it looked)", MISSING
         )
     if arguments.file is None:
-        sys.stdout.write(text)
+        with output() as stream:
+            stream.write(text)
         return YES
     _write(arguments.file, text)
     if arguments.env:
