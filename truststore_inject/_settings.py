@@ -18,17 +18,22 @@ def debug() -> bool:
 
 def extra_ca_certs() -> str | None:
     """The PEM file that ``TRUSTSTORE_INJECT_EXTRA_CA_CERTS`` adds to the system store, or None."""
-    return None if _has_more_rights() else os.environ.get("TRUSTSTORE_INJECT_EXTRA_CA_CERTS") or None
+    return _of_the_caller("TRUSTSTORE_INJECT_EXTRA_CA_CERTS")
 
 
 def x509_strict() -> bool:
     """False if ``TRUSTSTORE_INJECT_X509_STRICT`` asks to do without what Python 3.13 and newer demand of a chain."""
-    return _has_more_rights() or _switch("TRUSTSTORE_INJECT_X509_STRICT")
+    return _switch("TRUSTSTORE_INJECT_X509_STRICT") or _has_more_rights()
 
 
 def openssl(variable: str) -> str | None:
     """The value of ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``, or None."""
-    return None if _has_more_rights() else os.environ.get(variable) or None
+    return _of_the_caller(variable)
+
+
+def _of_the_caller(variable: str) -> str | None:
+    value = os.environ.get(variable)
+    return value if value and not _has_more_rights() else None
 
 
 def _has_more_rights() -> bool:
@@ -36,7 +41,30 @@ def _has_more_rights() -> bool:
 
     OpenSSL ignores its own variables there (``secure_getenv``): https://docs.openssl.org/3.0/man7/openssl-env/
     """
-    return hasattr(os, "getuid") and (os.getuid() != os.geteuid() or os.getgid() != os.getegid())
+    if not hasattr(os, "getuid"):
+        return False
+    return os.getuid() != os.geteuid() or os.getgid() != os.getegid() or _started_with_more_rights()
+
+
+def _started_with_more_rights() -> bool:
+    """What OpenSSL goes by: also file capabilities, and a program that has made its ids equal since.
+
+    https://man7.org/linux/man-pages/man3/getauxval.3.html (AT_SECURE), https://man.openbsd.org/issetugid.2
+    """
+    at_secure = 23
+    try:
+        with open("/proc/self/auxv", "rb") as file:
+            words = memoryview(file.read()).cast("L")
+        return bool(dict(zip(words[::2], words[1::2], strict=True))[at_secure])
+    except (OSError, LookupError, ValueError):  # not Linux, or without /proc
+        pass
+    try:
+        import ctypes  # takes 2 ms
+
+        libc = ctypes.CDLL(None)
+        return bool(libc.issetugid() if hasattr(libc, "issetugid") else libc.getauxval(at_secure))
+    except Exception:  # it is not known, or an audit hook forbids ctypes
+        return True
 
 
 _ON = frozenset({"1", "on", "true", "yes"})
