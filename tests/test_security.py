@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -83,19 +86,17 @@ def test_site_packages_run_code_as_they_do_without_the_package(tmp_path: Path) -
 # --------------------------------------------------------------------------------------------- environment variables
 
 
-@unix
-@pytest.mark.skipif(
+root = pytest.mark.skipif(
     not hasattr(os, "setresuid") or os.geteuid() != 0, reason="needs root, and setresuid, which macOS has not"
 )
-def test_the_caller_of_a_process_with_more_rights_does_not_widen_what_it_trusts(
-    authorities: Authorities, urls: dict[str, str], ca_file: Callable[[str], Path], store: Path, tmp_path: Path
-) -> None:
-    code = """
+JUDGE = """
 import json, os, ssl, sys, urllib.request
 if sys.argv[1] == "more rights":
     os.setresuid(65534, 0, 0)  # what a set-user-id program has
 elif sys.argv[1] == "more rights of a group":
     os.setresgid(65534, 0, 0)
+elif sys.argv[1] == "ids made equal":
+    os.setresuid(0, 0, 0)
 try:
     verdict = urllib.request.urlopen(sys.argv[2], timeout=60).read().decode()
 except OSError as error:
@@ -103,19 +104,73 @@ except OSError as error:
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 context.verify_flags |= ssl.VERIFY_X509_STRICT  # the default of Python 3.13
 context.load_default_certs()
-print(json.dumps([verdict, bool(context.verify_flags & ssl.VERIFY_X509_STRICT)]))
+active = "load_verify_locations" in vars(ssl.SSLContext)
+print(json.dumps([verdict, bool(context.verify_flags & ssl.VERIFY_X509_STRICT), active]))
 """
+
+
+@pytest.fixture
+def widening(
+    authorities: Authorities, ca_file: Callable[[str], Path], store: Path, tmp_path: Path
+) -> list[dict[str, str]]:
+    """The environments that let a process trust `private`, and do without strict checks."""
     variables: list[dict[str, str | os.PathLike[str]]] = [
         {"TRUSTSTORE_INJECT_EXTRA_CA_CERTS": ca_file("private"), "SSL_CERT_DIR": store},
         {"SSL_CERT_FILE": ca_file("private")},
-        {"SSL_CERT_DIR": write_directory(tmp_path, [authorities.private])},
+        {"SSL_CERT_DIR": write_directory(tmp_path / "private", [authorities.private])},
     ]
-    for given in variables:
-        env = environment(**given, TRUSTSTORE_INJECT_X509_STRICT="0")
-        assert run_code(code, "", urls["private"], env=env) == ["ok", False], given
+    return [environment(**given, TRUSTSTORE_INJECT_X509_STRICT="0") for given in variables]
+
+
+@unix
+@root
+def test_the_caller_of_a_process_with_more_rights_does_not_widen_what_it_trusts(
+    urls: dict[str, str], widening: list[dict[str, str]]
+) -> None:
+    for env in widening:
+        assert run_code(JUDGE, "", urls["private"], env=env) == ["ok", False, True], env
         for rights in ("more rights", "more rights of a group"):
-            refused = run_code(code, rights, urls["private"], env=env)
-            assert refused == ["SSLCertVerificationError", True], (given, rights)
+            refused = run_code(JUDGE, rights, urls["private"], env=env)
+            assert refused == ["SSLCertVerificationError", True, True], (env, rights)
+
+
+@pytest.fixture(scope="module")
+def for_everybody() -> Iterator[Venv]:
+    """An environment in a folder that everybody may enter, with an executable of its own."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        venv = Venv(Path(name) / "venv")
+        executable = os.path.realpath(venv.python)
+        venv.python.unlink()
+        shutil.copy(executable, venv.python)
+        yield venv
+
+
+@unix
+@root
+@pytest.mark.skipif(sys.implementation.name == "pypy", reason="PyPy finds its library beside the link that it is")
+@pytest.mark.parametrize("how", ["set-user-id", "file capabilities", "ids made equal"])
+def test_a_program_that_the_kernel_gives_more_rights(
+    how: str, for_everybody: Venv, urls: dict[str, str], widening: list[dict[str, str]]
+) -> None:
+    """Stock OpenSSL goes by what the kernel says (AT_SECURE), not by the ids; so the verdicts are those of stock."""
+    python = for_everybody.python
+    if shutil.which("setpriv") is None or os.statvfs(python).f_flag & os.ST_NOSUID:
+        pytest.skip("needs setpriv, and a temporary folder without nosuid")
+    python.chmod(0o755)  # which takes the capabilities away as well
+    if how != "file capabilities":
+        python.chmod(0o4755)
+    elif shutil.which("setcap") is None:
+        pytest.skip("needs setcap")
+    else:  # what it takes to read the certificates of the tests
+        subprocess.run(["setcap", "cap_dac_read_search+ep", python], check=True)
+    caller = ["--reuid=65534", "--regid=65534", "--clear-groups", python]
+    for env in widening:
+        for switch, active in (("1", True), ("0", False)):
+            env |= {"TRUSTSTORE_INJECT": switch, "COVERAGE_PROCESS_CONFIG": ""}
+            result = run(*caller, "-c", JUDGE, how, urls["private"], env=env, python="setpriv")
+            assert result.stderr == ""
+            assert json.loads(result.stdout) == ["SSLCertVerificationError", True, active], env
 
 
 def test_isolated_mode_ignores_python_s_variables_only(urls: dict[str, str], ca_file: Callable[[str], Path]) -> None:
