@@ -99,3 +99,26 @@ print(json.dumps([_export.pem_file(), *_record.notes]))
     path, *notes = run_code(code, env=environment(SSL_CERT_DIR=store))
     assert path is None
     assert any("not exported: OSError" in note for note in notes)
+
+
+def test_bytes_hold_what_the_file_holds_and_nothing_is_written(
+    store: Path, tmp_path: Path, ca_file: Callable[[str], Path]
+) -> None:
+    code = """
+import json, os, tempfile
+from truststore_inject import patches
+text = patches.system_bytes()
+early = os.listdir(tempfile.gettempdir())
+print(json.dumps([early, text.decode(), open(patches.system_file()).read()]))
+"""
+    extra = ca_file("private")
+    env = environment(SSL_CERT_DIR=store, TMPDIR=tmp_path, TRUSTSTORE_INJECT_EXTRA_CA_CERTS=extra)
+    early, text, of_file = run_code(code, env=env)
+    assert (early, of_file) == ([], text)
+    assert "".join(extra.read_text().split()) in "".join(text.split())
+
+
+@openssl_store
+def test_no_store_no_bytes() -> None:
+    code = "import json; from truststore_inject import patches; print(json.dumps(patches.system_bytes()))"
+    assert run_code(code, env=environment(SSL_CERT_DIR="/nonexistent")) is None

@@ -30,18 +30,30 @@ if TYPE_CHECKING:
             """Put back exactly what `patch` replaced, also when it replaced only a part of it."""
 
 
-def system_file(bundle: str | None = None) -> str | None:
-    """The system store as a PEM file in the place of a library's own `bundle`, see `stores._export.pem_file`.
+def system_bytes(bundle: str | None = None) -> bytes | None:
+    """The system store as PEM in the place of a library's own `bundle`, see `stores._export.pem_bytes`.
 
     None, too, if the package was half removed after this process started: the library's own default stays.
     """
+    export = _export()
+    text: bytes | None = None if export is None else export.pem_bytes(bundle)
+    return text
+
+
+def system_file(bundle: str | None = None) -> str | None:
+    """As `system_bytes`, the path of a file: for what does not take bytes, see `stores._export.pem_file`."""
+    export = _export()
+    path: str | None = None if export is None else export.pem_file(bundle)
+    return path
+
+
+def _export() -> "ModuleType | None":
     try:
-        from ..stores import _export
+        from ..stores import _export as export
     except Exception as error:
         _record.note(f"the system store is not looked at: {type(error).__name__}: {error}")
         return None
-    path: str | None = _export.pem_file(bundle)
-    return path
+    return export
 
 
 # The modules that were imported before the injection: the contexts that they keep were built without it.

@@ -7,7 +7,7 @@ https://grpc.github.io/grpc/cpp/grpc__security__constants_8h.html
 import os
 import sys
 
-from . import system_file
+from . import system_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,10 +26,9 @@ def patch(module: "ModuleType") -> str | None:
 
     def get_data(path: str) -> bytes:
         if os.path.normpath(path).endswith(os.sep + _TAIL):
-            system = system_file(os.path.abspath(path))
+            system = system_bytes(os.path.abspath(path))
             if system is not None:
-                with open(system, "rb") as file:
-                    return file.read()
+                return system
         data: bytes = stock(path)
         return data
 

@@ -6,12 +6,12 @@ import os
 
 def certificates(path: str) -> list[bytes]:
     """The DER certificates in the PEM file `path`.  A block that is not base64 is left out.  Raises `OSError`."""
-    return decode(_read(path))
+    return decode(read(path))
 
 
 def plain_certificates(path: str) -> list[bytes] | None:
     """As `certificates`, or None if the file holds anything else: trust settings, revocation lists, old labels."""
-    data = _read(path)
+    data = read(path)
     return decode(data) if data.count(_BEGIN) == data.count(b"-----BEGIN ") else None
 
 
@@ -29,7 +29,8 @@ def decode(data: bytes) -> list[bytes]:
     return found
 
 
-def _read(path: str) -> bytes:
+def read(path: str) -> bytes:
+    """Raises `OSError`."""
     # Not open(): a store is a few hundred small files, and this is three times faster.
     # Without O_BINARY Windows ends the file at a Ctrl-Z, which a comment in it may hold.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
