@@ -194,7 +194,8 @@ def test_without_a_truststore_that_works(fault: str, probe: Probe, tmp_path: Pat
     before = """
 from truststore_inject import stores
 from truststore_inject.stores import _native
-stores._platform, stores.interpositions, stores.release = _native, _native.interpositions, _native.release
+stores._platform = _native
+stores.interpositions, stores.keep_stock, stores.release = _native.interpositions, _native.keep_stock, _native.release
 """
     between = """
 default, before = ssl.create_default_context(), ssl.SSLContext._wrap_socket

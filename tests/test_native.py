@@ -717,6 +717,65 @@ print(json.dumps([left, fresh, judge(connection.do_handshake), judge(good.do_han
     assert found == [["verify_mode"], SYSTEM, "refused", "accepted", "_ssl", 0]
 
 
+def test_what_was_replaced_comes_back(sinks: dict[str, Sink], root: Path, certifi: Path) -> None:
+    """A context that trusted a library's own bundle gets that, once; stock's own default may be empty."""
+    code = """
+import certifi, truststore_inject
+ports = json.loads(sys.argv[1])
+context = ssl.create_default_context(cafile=certifi.where())
+for _ in range(3):  # as urllib3 does for each connection
+    context.load_verify_locations(certifi.where())
+assert context.cert_store_stats()["x509"] == 0
+kept = len(_native._contexts[context].stock)
+truststore_inject.extract()
+print(json.dumps([kept, {case: judge(lambda: wrapped(port, context).close()) for case, port in ports.items()}]))
+"""
+    ports = {case: sink.port for case, sink in sinks.items()}
+    kept, found = child(code, ports, env=native(root, certifi))
+    assert kept == 1
+    assert found == {**dict.fromkeys(SYSTEM, "refused"), "bundled": "accepted"}
+
+
+def test_an_interrupt_leaves_no_class_half_way(sinks: dict[str, Sink], root: Path) -> None:
+    """It strikes in each line of what replaces the store's part, in turn; the next context has it all."""
+    code = """
+from truststore_inject.patches import _ssl
+import truststore_inject
+port, bad = json.loads(sys.argv[1])
+names = ("_wrap_socket", "_wrap_bio", "verify_mode", "check_hostname")
+struck = 0
+for steps in range(1, 100):
+    truststore_inject.extract()
+    truststore_inject.inject()
+    count, hit = 0, False
+    def trace(frame, event, argument):
+        global count, hit
+        if frame.f_code is _ssl._interpose.__code__ or (frame.f_code is _ssl._replace.__code__ and event == "line"):
+            count += 1
+            if count == steps:
+                sys.settrace(None)
+                hit = True
+                raise KeyboardInterrupt
+        return trace
+    sys.settrace(trace)
+    try:
+        ssl.create_default_context()
+    except KeyboardInterrupt:
+        pass
+    sys.settrace(None)
+    if not hit:
+        break
+    struck += 1
+    there = {name in vars(ssl.SSLContext) and "_native" in str(getattr(vars(ssl.SSLContext)[name], "fget", vars(ssl.SSLContext)[name]).__module__)
+        for name in names}
+    assert len(there) == 1, (steps, there)
+    verdicts = [judge(lambda: wrapped(p).close()) for p in (port, bad)]
+    assert verdicts == ["accepted", "refused"], (steps, verdicts)
+print(json.dumps(struck))
+"""
+    assert child(code, (sinks["system"].port, sinks["unknown"].port), env=native(root)) > 10
+
+
 # --- and everything else works ---
 
 

@@ -67,4 +67,5 @@ if os.environ.get("TRUSTSTORE_INJECT") != "0":
 
     _native._native_function = lambda: verify
     stores._platform = _native
-    stores.describe, stores.interpositions, stores.release = _native.describe, _native.interpositions, _native.release
+    for name in ("describe", "interpositions", "keep_stock", "release"):
+        setattr(stores, name, getattr(_native, name))

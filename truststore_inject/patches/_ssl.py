@@ -12,14 +12,14 @@ the first context gets default trust.
 
 import sys
 from _thread import RLock
-from functools import wraps
+from functools import partial, wraps
 
 from .. import _record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import ModuleType
     from typing import Any
 
@@ -30,6 +30,8 @@ _METHODS = ("load_default_certs", "set_default_verify_paths", "load_verify_locat
 _replaced: "dict[type, tuple[ModuleType, dict[str, object], dict[str, object]]]" = {}
 # Those of them that are patched wholly: not while a patch is made or taken back, nor after an interrupt (Ctrl-C) in it.
 _whole: "set[type]" = set()
+# Those on which the store has replaced what it needs too: where the operating system verifies.
+_interposed: "set[type]" = set()
 _lock = RLock()
 
 
@@ -53,19 +55,13 @@ def unpatch(module: "ModuleType") -> None:
         try:
             _lock.acquire()
             _whole.discard(cls)
-            _, replacements, own = _replaced[cls]
         finally:
             _release()
-        stores = _stores() if len(replacements) > len(_METHODS) else None
+        stores = _stores() if cls in _interposed else None
         if stores is not None:
             stores.release(cls)  # first: while the methods are there, no thread meets a context that is in the making
-        for name, function in replacements.items():
-            if vars(cls).get(name) is not function:
-                continue  # a patch that was cut short, or somebody wrapped ours: theirs is not ours to remove
-            if name in own:
-                setattr(cls, name, own[name])
-            else:
-                delattr(cls, name)
+        _put_back(cls)
+        _interposed.discard(cls)
         _replaced.pop(cls, None)  # last: another call goes on where an interrupt came
 
 
@@ -78,14 +74,32 @@ def _replace(cls: type, attributes: "dict[str, object]") -> None:
         setattr(cls, name, attribute)
 
 
+def _put_back(cls: type, names: "Iterable[str] | None" = None) -> None:
+    """Undo `_replace` for `names`, or for all that it replaced."""
+    _, replacements, own = _replaced[cls]
+    for name in list(replacements) if names is None else names:
+        if name not in replacements or vars(cls).get(name) is not replacements[name]:
+            continue  # a patch that was cut short, or somebody wrapped ours: theirs is not ours to remove
+        if name in own:
+            setattr(cls, name, own[name])
+        else:
+            delattr(cls, name)
+
+
 def _interpose(cls: type, interpositions: "Callable[[], dict[str, object]]") -> bool:
     """Replace what the store has to, once.  False if the patch was taken back meanwhile."""
     try:
         _lock.acquire()  # two threads would wrap each other's
         if cls not in _whole:
             return False
-        if len(_replaced[cls][1]) == len(_METHODS):
-            _replace(cls, interpositions())
+        if cls not in _interposed:
+            attributes = interpositions()
+            try:
+                _replace(cls, attributes)
+                _interposed.add(cls)
+            except BaseException:  # an interrupt (Ctrl-C): half of it would refuse everybody
+                _put_back(cls, attributes)
+                raise
         return True
     finally:
         _release()
@@ -105,16 +119,16 @@ def _replacements(module: "ModuleType", cls: type) -> "dict[str, object]":
     # The contexts that are inside the stock load_default_certs, which calls set_default_verify_paths.
     stock_only: set[int] = set()
 
-    def load_system_store(context: "ssl.SSLContext") -> bool:
+    def load_system_store(context: "ssl.SSLContext", stock: "partial[None]") -> bool:
         # A server verifies its clients: the anchors for that are chosen on purpose, and a bundle there is one of them.
         if context.protocol == module.PROTOCOL_TLS_SERVER:
             return False
         stores = _stores()
         if stores is None:
             return False
-        if stores.interpositions is not None and not _interpose(cls, lambda: stores.interpositions(cls, load_stock)):
+        if stores.interpositions is not None and not _interpose(cls, lambda: stores.interpositions(cls)):
             return False
-        return bool(stores.load(context, stock_verify_locations))
+        return bool(stores.load(context, stock_verify_locations, stock))
 
     def load_stock(context: "ssl.SSLContext", purpose: "ssl.Purpose" = server_auth) -> None:
         try:
@@ -125,12 +139,12 @@ def _replacements(module: "ModuleType", cls: type) -> "dict[str, object]":
 
     @wraps(stock_default_certs)
     def load_default_certs(self: "ssl.SSLContext", purpose: "ssl.Purpose" = server_auth) -> None:
-        if purpose is not server_auth or not load_system_store(self):
+        if purpose is not server_auth or not load_system_store(self, partial(load_stock)):
             load_stock(self, purpose)
 
     @wraps(stock_verify_paths)
     def set_default_verify_paths(self: "ssl.SSLContext") -> None:
-        if id(self) in stock_only or not load_system_store(self):
+        if id(self) in stock_only or not load_system_store(self, partial(stock_verify_paths)):
             stock_verify_paths(self)
 
     @wraps(stock_verify_locations)
@@ -141,9 +155,11 @@ def _replacements(module: "ModuleType", cls: type) -> "dict[str, object]":
         except TypeError:  # wrong arguments: stock says so in its own words
             own = None
         if own is not None:
-            if any(given is not None for given in own):
+            if any(argument is not None for argument in own):
                 stock_verify_locations(self, *own)
-            if load_system_store(self):
+            given = dict(zip(("cafile", "capath", "cadata"), args, strict=False), **kwargs)
+            given = {name: argument for name, argument in given.items() if argument is not None}
+            if load_system_store(self, partial(stock_verify_locations, **given)):
                 return
         stock_verify_locations(self, *args, **kwargs)
 

@@ -7,12 +7,14 @@
 ``listing() -> Iterator[tuple[str, bytes]]``
     Each anchor in the store, for people who ask: the place where it lies, and DER.
 
-Where the operating system verifies there are two more, elsewhere they are None:
+Where the operating system verifies there are three more, elsewhere they are None:
 
-``interpositions(cls, load_stock) -> dict``
+``interpositions(cls) -> dict``
     What has to be replaced on the class `SSLContext` for that.
+``keep_stock(context, stock)``
+    ``stock(context)`` gives `context` what the system store took the place of; for the day when it has to have that.
 ``release(cls)``
-    It was put back: the contexts that relied on it get the anchors of stock.
+    It was put back: the contexts that relied on it get what they would have had without us.
 """
 
 import ssl
@@ -26,15 +28,17 @@ from ._bundled import without_defaults as without_defaults
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from functools import partial
 
 interpositions: "Callable[..., dict[str, object]] | None" = None
+keep_stock: "Callable[[ssl.SSLContext, partial[None]], None] | None" = None
 release: "Callable[[type[ssl.SSLContext]], None] | None" = None
 
 if sys.platform in ("win32", "darwin"):
     from . import _native as _platform
     from . import _os_anchors as _lister
 
-    interpositions, release = _platform.interpositions, _platform.release
+    interpositions, keep_stock, release = _platform.interpositions, _platform.keep_stock, _platform.release
 else:
     from . import _openssl as _lister
     from . import _openssl as _platform
@@ -58,11 +62,12 @@ def _remember(context: ssl.SSLContext) -> None:
         pass
 
 
-def load(context: ssl.SSLContext, load_verify_locations: "Callable[..., None]") -> bool:
+def load(context: ssl.SSLContext, load_verify_locations: "Callable[..., None]", stock: "partial[None]") -> bool:
     """Let `context` trust the system store, and what the settings add to it.
 
-    `load_verify_locations` is the method of the stock class.  False if there is no store that can be used: then the
-    caller does what would have been done without us.  Never raises an `Exception`, so that no program fails for us.
+    `load_verify_locations` is the method of the stock class; ``stock(context)`` does what would have been done without
+    us.  False if there is no store that can be used: then the caller does that.  Never raises an `Exception`, so that
+    no program fails for us.
     """
     try:
         if not _settings.x509_strict():
@@ -71,6 +76,8 @@ def load(context: ssl.SSLContext, load_verify_locations: "Callable[..., None]") 
         if extra is not None:
             _load_extra(context, load_verify_locations, extra)
         if _platform.load(context, load_verify_locations):
+            if keep_stock is not None:
+                keep_stock(context, stock)
             _remember(context)
             return True
         _record.note("no usable system store: the library's own default stays")

@@ -40,13 +40,15 @@ _SYSTEM = {"win32": "Windows", "darwin": "macOS"}.get(sys.platform, sys.platform
 class _Trust:
     """What is remembered of a context with default trust."""
 
-    __slots__ = ("anchors", "chains", "suspended")
+    __slots__ = ("anchors", "chains", "stock", "suspended")
 
     def __init__(self) -> None:
         # The verification mode and whether the host name is checked, while both are off for the making of an object.
         self.suspended: tuple[int, bool] | None = None
         # For each server certificate that a session was taken from, the chain: a resumed handshake sends none.
         self.chains: dict[bytes, list[bytes]] = {}
+        # What gives the context the trust that ours took the place of.
+        self.stock: list[partial[None]] = []
         # cert_store_stats() and verify_flags when `_beyond` last looked at the anchors.
         self.anchors: object = None
 
@@ -73,6 +75,25 @@ def load(context: ssl.SSLContext, load_verify_locations: "Callable[..., None]") 
             _record.note(f"{variable}: not loaded, {error}")
     _contexts.setdefault(context, _Trust())
     return True
+
+
+def keep_stock(context: ssl.SSLContext, stock: "partial[None]") -> None:
+    """See `truststore_inject.stores`.  Each once: urllib3 loads the same file for each connection."""
+    kept = _contexts[context].stock
+    if not any((one.func, one.args, one.keywords) == (stock.func, stock.args, stock.keywords) for one in kept):
+        kept.append(stock)
+
+
+def _give_back(context: ssl.SSLContext, trust: _Trust) -> None:
+    """Let OpenSSL verify `context` from now on, with the trust that it would have had without us."""
+    for stock in trust.stock:
+        try:
+            stock(context)
+        except OSError as error:  # ssl.SSLError is one; the file is gone
+            _record.note(f"a context lacks trust anchors: {type(error).__name__}: {error}")
+    with _lock:
+        _resume(context, trust)
+        _contexts.pop(context, None)
 
 
 def describe() -> dict[str, object]:
@@ -174,12 +195,8 @@ _mode: "Any" = _ssl._SSLContext.verify_mode
 _check: "Any" = _ssl._SSLContext.check_hostname
 
 
-def interpositions(cls: type[ssl.SSLContext], load_stock: "Callable[[ssl.SSLContext], None]") -> "dict[str, object]":
-    """What has to be in the place of the attributes of `cls`, by name.
-
-    `load_stock` gives a context the anchors that it would have had without us; used where the operating system cannot
-    be told all that a context demands.
-    """
+def interpositions(cls: type[ssl.SSLContext]) -> "dict[str, object]":
+    """What has to be in the place of the attributes of `cls`, by name."""
     wrap_socket, wrap_bio = cls._wrap_socket, cls._wrap_bio  # type: ignore[attr-defined]
 
     @wraps(wrap_socket)
@@ -187,7 +204,7 @@ def interpositions(cls: type[ssl.SSLContext], load_stock: "Callable[[ssl.SSLCont
         self: ssl.SSLContext, sock: "Any", server_side: bool, server_hostname: "Any" = None, **options: "Any"
     ) -> object:
         make = partial(wrap_socket, self, sock, server_side, server_hostname, **options)
-        return _wrap(self, make, server_side, server_hostname, sock, load_stock)
+        return _wrap(self, make, server_side, server_hostname, sock)
 
     @wraps(wrap_bio)
     def _wrap_bio(
@@ -199,7 +216,7 @@ def interpositions(cls: type[ssl.SSLContext], load_stock: "Callable[[ssl.SSLCont
         **options: "Any",
     ) -> object:
         make = partial(wrap_bio, self, incoming, outgoing, server_side, server_hostname, **options)
-        return _wrap(self, make, server_side, server_hostname, None, load_stock)
+        return _wrap(self, make, server_side, server_hostname, None)
 
     return {
         "_wrap_socket": _wrap_socket,
@@ -210,16 +227,10 @@ def interpositions(cls: type[ssl.SSLContext], load_stock: "Callable[[ssl.SSLCont
 
 
 def release(cls: type[ssl.SSLContext]) -> None:
-    """Nothing is interposed any more: the remembered contexts of `cls` get the anchors that stock gives."""
+    """See `truststore_inject.stores`."""
     for context, trust in list(_contexts.items()):
         if isinstance(context, cls):
-            try:
-                context.load_default_certs()
-            except OSError as error:  # ssl.SSLError is one
-                _record.note(f"a context is left without trust anchors: {type(error).__name__}: {error}")
-            with _lock:
-                _resume(context, trust)
-                _contexts.pop(context, None)
+            _give_back(context, trust)
 
 
 def _wrap(
@@ -228,7 +239,6 @@ def _wrap(
     server_side: bool,
     server_hostname: object,
     sock: object,
-    load_stock: "Callable[[ssl.SSLContext], None]",
 ) -> object:
     while True:
         trust = _contexts.get(context)
@@ -260,9 +270,7 @@ def _wrap(
                     _resume(context, trust)
                 return _Connection(made, context, trust, settings, sock)
         _record.note(f"a context is verified as stock does, not by {_SYSTEM}: {reason}")
-        load_stock(context)
-        with _lock:
-            _contexts.pop(context, None)
+        _give_back(context, trust)
 
 
 def _resume(context: ssl.SSLContext, trust: _Trust) -> None:
