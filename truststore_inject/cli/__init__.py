@@ -17,6 +17,7 @@ from ._terminal import output
 _COMMANDS = {
     "status": "is it active in this interpreter, and what else decides about trust here?",
     "check": "prove it on this machine, or explain what happens with a server",
+    "run": "one command, and every Python that it starts, with nothing installed",
     "base": "cover a base interpreter and every virtual environment made from it",
     "export": "write the system store as one PEM file, for tools outside Python",
 }

@@ -10,80 +10,18 @@ import os
 import re
 import sys
 import sysconfig
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.machinery import PathFinder, SourceFileLoader
 
-from .. import __version__, _settings
+from .. import __version__
 
 NAMES = ("truststore", "truststore_inject", "wrapt")
 
-# It imports what a bare interpreter has loaded, and the package.  os.__file__, so that the base can be moved.
-_CODE = '''\
-def _truststore_inject():
-    import os, sys
-
-    off = os.environ.get("TRUSTSTORE_INJECT", "").strip().lower() in {off}
-    if off or "truststore_inject._startup" in sys.modules:
-        return
-    from _frozen_importlib_external import PathFinder
-
-    folder = os.path.join(os.path.dirname(os.__file__), "{folder}")
-
-    class TruststoreInjectFinder:
-        """Asked last, and answers for these names only: what an environment has itself wins."""
-
-        def find_spec(self, name, path=None, target=None):
-            return PathFinder.find_spec(name, [folder]) if name in {names} else None
-
-    finder = TruststoreInjectFinder()
-    sys.meta_path.append(finder)
-    try:
-        from truststore_inject._startup import run
-    except Exception:
-        sys.meta_path.remove(finder)
-    else:
-        run()
-
-
-try:
-    _truststore_inject()
-except Exception:
-    pass
-del _truststore_inject
-'''
-
-# module_from_spec is importlib.util's, which a bare interpreter has not loaded.  An error of the next one is site's to
-# report.  Where there is none, the ImportError is what site gets, and expects, without this file.
-_NEXT = '''
-
-def _next_sitecustomize():
-    """The spec of the sitecustomize that this file hides."""
-    import os, sys
-    from _frozen_importlib_external import PathFinder
-
-    path = sys.path[sys.path.index(os.path.dirname(__file__)) + 1 :]
-    later = sys.meta_path[sys.meta_path.index(PathFinder) + 1 :]
-    for finder, where in [(PathFinder, [entry]) for entry in path] + [(finder, None) for finder in later]:
-        spec = finder.find_spec("sitecustomize", where)
-        if spec is not None and spec.loader is not None:
-            if not os.path.exists(spec.origin or "") or not os.path.samefile(spec.origin, __file__):
-                return spec
-    return None
-
-
-try:
-    _next_sitecustomize = _next_sitecustomize()
-except Exception:
-    _next_sitecustomize = None
-if _next_sitecustomize is None:
-    raise ModuleNotFoundError("No module named 'sitecustomize'", name="sitecustomize")
-import sys
-from _frozen_importlib import module_from_spec
-
-sys.modules["sitecustomize"] = module_from_spec(_next_sitecustomize)
-_next_sitecustomize.loader.exec_module(sys.modules["sitecustomize"])
-'''
+# As under ``truststore-inject run``, but for the packages' place: os.__file__, so that a base can be moved.
+START_FILE = os.path.join(os.path.dirname(__file__), "_run", "sitecustomize.py")
+_OWN_FOLDER = "os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(__file__))))"
+_BASE_FOLDER = 'os.path.join(os.path.dirname(os.__file__), "{}")'
+_ARM, _GO_ON = "def _truststore_inject():", "def _next_sitecustomize():"
 
 _BLOCK = re.compile(
     rb"^# >>> truststore-inject (?P<version>\S+) \((?P<flags>[a-z, ]+)\) (?P<digest>[0-9a-f]{16}) >>> "
@@ -143,7 +81,7 @@ def insert(data: bytes | None, folder: str) -> bytes:
 
 
 def _render(folder: str, created: bool, open_line: bool, newline: bytes) -> bytes:
-    text = _CODE.format(off=_literal(_settings.OFF), folder=folder, names=_literal(NAMES)) + (_NEXT if created else "")
+    text = _code(folder, go_on=created)
     flags = ("created" if created else "added") + (", newline" if open_line else "")
     head = (
         f"# >>> truststore-inject {__version__} ({flags}) {_digest(flags, text.encode())} >>> "
@@ -152,8 +90,13 @@ def _render(folder: str, created: bool, open_line: bool, newline: bytes) -> byte
     return f"{head}\n{text}# <<< truststore-inject <<<\n".encode("ascii").replace(b"\n", newline)
 
 
-def _literal(words: Iterable[str]) -> str:
-    return "(" + ", ".join(f'"{word}"' for word in sorted(words)) + ")"
+def _code(folder: str, *, go_on: bool) -> str:
+    """What arms the injection with the packages in that folder and, if asked, goes on with the next sitecustomize."""
+    with open(START_FILE, encoding="ascii") as file:
+        text = file.read()
+    arm, go = text.index(_ARM), text.index(_GO_ON)
+    code = text[arm:].rstrip() if go_on else text[arm:go].rstrip()
+    return code.replace(_OWN_FOLDER, _BASE_FOLDER.format(folder)) + "\n"
 
 
 def _digest(flags: str, code: bytes) -> str:

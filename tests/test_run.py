@@ -1,0 +1,383 @@
+"""``truststore-inject run``: a command, and the Pythons that it starts, in environments where nothing is installed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import Server, Venv, environment, run
+from test_sitecustomize import Base
+from test_startup import FINDER, PATCHED, STATE, difference
+
+from truststore_inject.cli.run import START_FOLDER, SWITCHES
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="tests/windows has what can be tried there")
+START_FINDER = "sitecustomize.TruststoreInjectFinder"
+VERSIONS = ("2.7", "3.6", "3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
+FIRST = (3, 10)
+
+# Also for Python 2.7.  The first entry of sys.path is that of -c.
+LOOK = """
+import json, os, sys
+print(json.dumps({
+    "armed": "truststore_inject._startup" in sys.modules,
+    "path": sys.path[1:],
+    "finders": [getattr(finder, "__name__", type(finder).__name__) for finder in sys.meta_path],
+    "sitecustomize": getattr(sys.modules.get("sitecustomize"), "__file__", None),
+    "modules": sorted(sys.modules),
+    "pythonpath": os.environ.get("PYTHONPATH"),
+}))
+"""
+
+
+def under_run(
+    *command: str | os.PathLike[str], options: tuple[str, ...] = (), **variables: str | os.PathLike[str]
+) -> subprocess.CompletedProcess[str]:
+    return run("-m", "truststore_inject", "run", *options, "--", *command, env=environment(**variables))
+
+
+def json_under_run(*command: str | os.PathLike[str], **variables: str | os.PathLike[str]) -> Any:
+    result = under_run(*command, **variables)
+    assert (result.returncode, result.stderr) == (0, ""), result.stderr
+    return json.loads(result.stdout)
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory: pytest.TempPathFactory) -> Venv:
+    """An environment with nothing in it.  Do not change it."""
+    return Venv(tmp_path_factory.mktemp("bare") / "venv", with_package=False)
+
+
+def other_python(version: str) -> str:
+    found = shutil.which(f"python{version}") or shutil.which(f"pypy{version}")
+    if found is None or subprocess.run([found, "-c", ""], env=environment(), capture_output=True).returncode:
+        pytest.skip(f"no Python {version} here")
+    return found
+
+
+# What it reaches.
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_any_python_is_armed_or_starts_as_ever(version: str, tmp_path: Path) -> None:
+    python = other_python(version)
+    armed = tuple(map(int, version.split("."))) >= FIRST
+    if armed:  # an environment, as there may be a wrapt in the base
+        run("-m", "venv", "--without-pip", tmp_path / "venv", env=environment(), python=python)
+        python = str(tmp_path / "venv" / "bin" / "python")
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "sitecustomize.py").write_text("ran = True\n")
+    for variables in ({}, {"PYTHONPATH": str(own)}):
+        stock = json.loads(run("-c", LOOK, env=environment(**variables), python=python).stdout)
+        found = json_under_run(python, "-c", LOOK, **variables)
+        assert (found["armed"], found["path"]) == (armed, [START_FOLDER, *stock["path"]])
+        assert (found["sitecustomize"] or "").rstrip("c") == (stock["sitecustomize"] or "").rstrip("c")
+        added = {"truststore_inject", "truststore_inject._startup"} if armed else set()
+        assert set(found["modules"]) - set(stock["modules"]) - {"imp"} == added
+        ours = (["PatchFinder"], ["TruststoreInjectFinder"]) if armed else ([], [])
+        assert found["finders"] == [*ours[0], *stock["finders"], *ours[1]]
+    if armed:  # what is compiled for another Python is written in Python, too
+        code = "import json, wrapt, truststore; print(json.dumps([wrapt.__file__, truststore.__file__]))"
+        packages = Path(START_FOLDER).parents[2]
+        for file in json_under_run(python, "-c", code):
+            assert Path(file).parents[1] == packages
+
+
+def test_it_adds_two_modules_and_two_finders(bare: Venv) -> None:
+    changed = difference(json_under_run(bare.python, "-c", STATE), bare.json(STATE))
+    assert changed.pop("modules") == {"truststore_inject", "truststore_inject._startup"}
+    assert changed.pop("finders") == {FINDER, START_FINDER}
+
+
+def test_the_verdict_of_a_real_handshake_and_nothing_is_left(
+    servers: dict[str, Server], ca_file: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """In a child of a child, as a tool starts another."""
+    env = Venv(tmp_path / "venv", with_package=False)
+    before = sorted(tmp_path.rglob("*"))
+    code = """
+import json, subprocess, sys, urllib.request
+if sys.argv[1] == "again":
+    sys.exit(subprocess.call([sys.executable, __file__, *sys.argv[2:]]))
+def verdict(url):
+    try:
+        return urllib.request.urlopen(url, timeout=60).read().decode()
+    except OSError as error:
+        return str(error)
+print(json.dumps([verdict(url) for url in sys.argv[1:]]))
+"""
+    program = tmp_path / "program.py"
+    program.write_text(code)
+    urls = [servers["private"].url, servers["unknown"].url]
+    variables = {"TRUSTSTORE_INJECT_EXTRA_CA_CERTS": str(ca_file("private")), "NO_PROXY": "*"}
+    accepted, refused = json_under_run(env.python, program, "again", *urls, **variables)
+    assert accepted == "ok"
+    assert "CERTIFICATE_VERIFY_FAILED" in refused
+    assert sorted(tmp_path.rglob("*")) == sorted([*before, program])
+
+
+def test_three_names_become_importable_and_no_more(bare: Venv) -> None:
+    code = """
+import importlib.util, json
+names = ("truststore", "truststore_inject", "wrapt", "pytest", "trustme", "email.wrapt")
+print(json.dumps([name for name in names if importlib.util.find_spec(name)]))
+"""
+    assert json_under_run(bare.python, "-c", code) == ["truststore", "truststore_inject", "wrapt"]
+
+
+def test_an_environment_with_the_package_uses_its_own(tmp_path: Path) -> None:
+    env = Venv(tmp_path / "venv")
+    code = STATE.replace("}))", '"file": __import__("truststore_inject").__file__}))')
+    found = json_under_run(env.python, "-c", code)
+    assert (found["finders"].count(FINDER), START_FINDER in found["finders"]) == (1, False)
+    assert Path(found["file"]).is_relative_to(env.site_packages)
+    for file in env.site_packages.glob("truststore-inject.*"):  # armed by the start folder, with the environment's copy
+        file.unlink()
+    found = json_under_run(env.python, "-c", code)
+    assert (found["finders"].count(FINDER), START_FINDER in found["finders"]) == (1, True)
+    assert Path(found["file"]).is_relative_to(env.site_packages)
+
+
+@pytest.mark.long
+def test_it_goes_with_a_base_that_is_covered(tmp_path: Path) -> None:
+    base = Base(tmp_path / "base")
+    base.command("enable")
+    env = base.venv(tmp_path / "venv")
+    (env.site_packages / "sitecustomize.py").write_text("ran = True\n")
+    found = json_under_run(env.python, "-c", STATE)
+    assert (found["finders"].count(FINDER), found["finders"].count(START_FINDER)) == (1, 1)
+    assert json_under_run(env.python, "-c", LOOK)["sitecustomize"] == str(env.site_packages / "sitecustomize.py")
+    # And the other way round: the command line of the base's copy.
+    command = ["-m", "truststore_inject", "run", env.python, "-c", LOOK]
+    found = json.loads(run(*command, env=environment(), python=env.python).stdout)
+    assert found["armed"]
+    assert Path(found["path"][0]).is_relative_to(base.stdlib)
+
+
+def test_a_run_in_a_run_is_one(bare: Venv, tmp_path: Path) -> None:
+    """Also of another installation."""
+    again = [sys.executable, "-m", "truststore_inject", "run"]
+    assert json_under_run(*again, bare.python, "-c", LOOK)["pythonpath"] == START_FOLDER
+    shutil.copytree(Path(START_FOLDER).parents[1], tmp_path / "truststore_inject")
+    other = tmp_path / "truststore_inject" / "cli" / "_run"
+    found = json_under_run(bare.python, "-c", STATE, PYTHONPATH=other)
+    assert (found["finders"].count(FINDER), found["finders"].count(START_FINDER)) == (1, 1)
+    assert json_under_run(bare.python, "-c", LOOK, PYTHONPATH=other)["sitecustomize"] is None
+
+
+# What the user has set stays.
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("", START_FOLDER),
+        ("/one:/two", f"{START_FOLDER}:/one:/two"),
+        (":/one", f"{START_FOLDER}::/one"),
+        (f"/one:{START_FOLDER}:/two", f"{START_FOLDER}:/one:/two"),
+    ],
+)
+def test_pythonpath_is_kept(bare: Venv, given: str, wanted: str) -> None:
+    found = json_under_run(bare.python, "-c", LOOK, PYTHONPATH=given)
+    assert found["pythonpath"] == wanted
+    stock = bare.json(LOOK, PYTHONPATH=given)
+    others = [entry for entry in stock["path"] if entry != START_FOLDER]
+    assert found["path"] == [START_FOLDER, *others]
+
+
+def test_switched_off_it_is_a_plain_start(bare: Venv) -> None:
+    code = "import json, os, sys; print(json.dumps([dict(os.environ), sys.path]))"
+    for value in ("0", "off", " False", "NO"):
+        assert json_under_run(bare.python, "-c", code, TRUSTSTORE_INJECT=value) == bare.json(
+            code, TRUSTSTORE_INJECT=value
+        )
+    # One child alone.
+    child = f"import os, sys; os.execve(sys.executable, [sys.executable, '-c', {STATE!r}], {{**os.environ, 'TRUSTSTORE_INJECT': '0'}})"
+    changed = difference(json_under_run(bare.python, "-c", child), bare.json(STATE))
+    assert (changed["modules"], changed["finders"]) == (set(), set())
+
+
+def test_the_switches_of_other_tools() -> None:
+    command = [sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))"]
+    found = json_under_run(*command)
+    assert {name: found.get(name) for name in SWITCHES} == SWITCHES
+    own = {"UV_SYSTEM_CERTS": "0", "UV_NATIVE_TLS": "", "NODE_USE_SYSTEM_CA": "0", "DENO_TLS_CA_STORE": "mozilla"}
+    found = json_under_run(*command, **own)
+    assert {name: found.get(name) for name in SWITCHES} == own
+    found = json.loads(under_run(*command, options=("--python-only",)).stdout)
+    assert not SWITCHES.keys() & found.keys()
+
+
+@pytest.mark.parametrize("name", ["sitecustomize.py", "sitecustomize/__init__.py"])
+def test_the_next_sitecustomize_runs_in_its_place(tmp_path: Path, name: str) -> None:
+    env = Venv(tmp_path / "venv", with_package=False)
+    file = env.site_packages / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("import sys\nran = [__name__, __file__, sys.modules[__name__].__spec__.name]\n")
+    look = "import json, sitecustomize; print(json.dumps(sitecustomize.ran))"
+    for variables in ({}, {"TRUSTSTORE_INJECT": "off"}):
+        assert json_under_run(env.python, "-c", look, **variables) == ["sitecustomize", str(file), "sitecustomize"]
+    assert json_under_run(env.python, "-c", PATCHED) is True
+
+
+def test_the_next_one_fails_as_it_would_by_itself(tmp_path: Path) -> None:
+    for text in ("raise ValueError('its own')\n", "import does_not_exist\n", "1 +\n", "raise SystemExit(7)\n"):
+        (tmp_path / "sitecustomize.py").write_text(text)
+        stock = run("-c", PATCHED, env=environment(PYTHONPATH=tmp_path, TRUSTSTORE_INJECT="0"))
+        found = under_run(sys.executable, "-c", PATCHED, PYTHONPATH=tmp_path)
+        assert (found.returncode, found.stderr.splitlines()[-1]) == (stock.returncode, stock.stderr.splitlines()[-1])
+
+
+# The command is started as a shell would start it.
+
+
+def test_the_exit_status_the_arguments_and_the_process_are_the_commands() -> None:
+    for code in (0, 1, 7, 127, 255):
+        assert under_run("sh", "-c", f"exit {code}").returncode == code
+    arguments = ["--check", "--", "-x", "", "a b", "*"]
+    show = ["sh", "-c", 'printf "%s|" "$0" "$@"', "zero"]
+    assert under_run(*show, *arguments).stdout == "zero|--check|--|-x||a b|*|"
+    command = [sys.executable, "-m", "truststore_inject", "run", "sh", "-c", "echo $$"]
+    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as child:
+        assert child.communicate()[0] == f"{child.pid}\n"
+
+
+@pytest.mark.parametrize("name", ["PIPE", "XFSZ", "TERM", "INT"])
+def test_signals_are_the_commands(name: str) -> None:
+    """Python ignores SIGPIPE and SIGXFSZ, and a program inherits what is ignored."""
+    import signal
+
+    assert under_run("sh", "-c", f"kill -{name} $$; sleep 60").returncode == -getattr(signal, f"SIG{name}")
+
+
+def test_what_cannot_be_started_is_one_line_and_a_code_of_the_shell(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("text")
+    (tmp_path / "garbage").write_bytes(b"\x7fELF")
+    (tmp_path / "garbage").chmod(0o755)
+    (tmp_path / "lost").write_text("#!/does/not/exist\n")
+    (tmp_path / "lost").chmod(0o755)
+    cases: list[tuple[list[str], int, str]] = [
+        ([], 2, "no command"),
+        (["does-not-exist"], 127, "does-not-exist: there is no such command"),
+        ([str(tmp_path / "not" / "there")], 127, "there is no such command"),
+        ([str(tmp_path)], 126, f"{tmp_path}: it is a directory"),
+        (["text"], 126, f"{tmp_path / 'text'}: it is not executable"),
+        (["garbage"], 126, "cannot be executed, Exec format error"),
+        (["lost"], 126, "cannot be executed, No such file or directory"),
+    ]
+    for command, code, words in cases:
+        result = under_run(*command, PATH=f"{tmp_path}:{os.environ['PATH']}")
+        assert (result.returncode, result.stdout) == (code, ""), command
+        assert len(result.stderr.splitlines()) == 1, command
+        assert words in result.stderr, command
+        if command:
+            checked = under_run(*command, options=("--check",), PATH=f"{tmp_path}:{os.environ['PATH']}")
+            assert checked.returncode == code or code == 126, command
+    assert run("-m", "truststore_inject", "run", "--does-not-exist", "x", env=environment()).returncode == 2
+
+
+def test_packages_in_two_folders_are_refused(bare: Venv, tmp_path: Path) -> None:
+    """The start folder's finder looks in one."""
+    env = Venv(tmp_path / "venv")
+    (env.site_packages / "elsewhere.pth").write_text(str(Path(START_FOLDER).parents[2]))
+    result = env.run("-m", "truststore_inject", "run", bare.python, "-c", "")
+    assert (result.returncode, len(result.stderr.splitlines())) == (4, 1)
+    assert "run needs them in one folder" in result.stderr
+    (env.site_packages / "elsewhere.pth").unlink()
+    result = env.run("-m", "truststore_inject", "run", bare.python, "-c", "")
+    assert (result.returncode, "is not installed beside this command" in result.stderr) == (4, True)
+
+
+# Can it be reached?
+
+
+def check(*command: str | os.PathLike[str], **variables: str | os.PathLike[str]) -> Any:
+    result = under_run(*command, options=("--check", "--json"), **variables)
+    assert result.stderr == ""
+    report = json.loads(result.stdout)
+    assert result.returncode == (1 if report["reached"] is False else 0)
+    return report
+
+
+def script(file: Path, text: str) -> Path:
+    file.write_text(text)
+    file.chmod(0o755)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("options", "reached"),
+    [
+        ([], True),
+        (["-c", "pass", "-I"], True),
+        (["-m", "pip", "-E"], True),
+        (["-W", "error", "-X", "dev", "-Wd", "-u", "x.py", "-I"], True),
+        (["-I", "x.py"], False),
+        (["-Im", "azure.cli"], False),
+        (["-W", "error", "-E", "x.py"], False),
+        (["-uS"], False),
+    ],
+)
+def test_a_python_is_asked(bare: Venv, options: list[str], reached: bool) -> None:
+    found = check(bare.python, *options)
+    assert (found["reached"], found["python"]["executable"]) == (reached, str(bare.python))
+
+
+def test_a_script_is_what_its_interpreter_is(bare: Venv, tmp_path: Path) -> None:
+    far = tmp_path / "a folder" / "bin"
+    venv.create(far.parent, with_pip=False)
+    for text in (
+        f"#!{bare.python}\n",
+        f"#!/usr/bin/env {bare.python}\n",
+        f"#!/usr/bin/env -S A=b {bare.python} -u\n",
+        f"#!/bin/sh\n'''exec' '{far / 'python'}' \"$0\" \"$@\"\n' '''\n",
+    ):
+        assert check(script(tmp_path / "tool", text))["reached"] is True, text
+    for text in (f"#!{bare.python} -I\n", f"#!/usr/bin/env -S {bare.python} -sE\n"):
+        assert check(script(tmp_path / "tool", text))["reached"] is False, text
+    found = check(script(tmp_path / "az", '#!/bin/sh\n/opt/az/bin/python3 -Im azure.cli "$@"\n'))
+    assert (found["reached"], "python -Im" in found["reason"]) == (False, True)
+    assert check(script(tmp_path / "shim", "#!/bin/sh\nexec python3 -m tool\n"))["reached"] is None
+    assert check(script(tmp_path / "python3", f'#!/bin/sh\nexec {bare.python} "$@"\n'), "-I")["reached"] is False
+    assert check(script(tmp_path / "python3", f'#!/bin/sh\nexec {bare.python} "$@"\n'))["reached"] is True
+    assert check(script(tmp_path / "python3", "#!/bin/sh\necho no\n"))["reached"] is False
+
+
+def test_what_is_not_python(tmp_path: Path) -> None:
+    assert check("sh")["reached"] is False
+    frozen = tmp_path / "aws"
+    frozen.write_bytes(b"\x7fELF" + bytes(200_000) + b"MEI\014\013\012\013\016" + bytes(80))
+    frozen.chmod(0o755)
+    found = check(frozen)
+    assert (found["reached"], "frozen" in found["reason"]) == (False, True)
+    npm = script(tmp_path / "npm", "#!/usr/bin/env node\n")
+    assert check(npm)["reached"] is True
+    assert check(npm, NODE_USE_SYSTEM_CA="0")["reached"] is False
+    uv = script(tmp_path / "uv", "\x7fELF")
+    assert check(uv)["reached"] is True
+    assert json.loads(under_run(uv, options=("--python-only", "--check", "--json")).stdout)["reached"] is False
+
+
+def test_the_others_are_not_reached(bare: Venv, tmp_path: Path) -> None:
+    found = check(bare.python, TRUSTSTORE_INJECT="0")
+    assert (found["reached"], "TRUSTSTORE_INJECT=0" in found["reason"]) == (False, True)
+    python = other_python("3.9")
+    assert "too old" in check(python)["reason"]
+    (tmp_path / "json.py").write_text("raise SystemExit('the current directory is not asked')")
+    command = [Path(sys.executable).with_name("truststore-inject"), "run", "--check", bare.python]
+    assert subprocess.run(command, env=environment(), cwd=tmp_path, stdout=subprocess.DEVNULL).returncode == 0
+
+
+def test_in_words(bare: Venv) -> None:
+    result = under_run(bare.python, "-I", options=("--check",))
+    assert result.returncode == 1
+    assert result.stdout.startswith(f"{bare.python} -I: NOT reached\nwhy       python -I")

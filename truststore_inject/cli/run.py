@@ -1,0 +1,127 @@
+"""``truststore-inject run``: one command, and every Python that it starts, with nothing installed where they live."""
+
+import argparse
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import NoReturn
+
+from .. import _settings
+from . import _sitecustomize
+from ._failure import MISSING, USAGE, Failure
+from ._terminal import say
+
+START_FOLDER = os.path.dirname(_sitecustomize.START_FILE)
+
+# What lets tools that are not Python follow the system store by themselves.  UV_NATIVE_TLS is for uv before 0.11.
+SWITCHES = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1", "NODE_USE_SYSTEM_CA": "1", "DENO_TLS_CA_STORE": "system"}
+
+# https://www.gnu.org/software/bash/manual/html_node/Exit-Status.html
+_NOT_EXECUTABLE, _NOT_FOUND = 126, 127
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "truststore-inject run [--python-only] [--check [--json]] [--] COMMAND [ARGUMENTS]"
+    parser.add_argument("--python-only", action="store_true", help="leave out the switches of uv, Node.js and Deno")
+    parser.add_argument("--check", action="store_true", help="do not run it: say whether it can be reached")
+    parser.add_argument("--json", action="store_true", help="with --check: print JSON")
+    parser.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND [ARGUMENTS]")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The command's exit code: on POSIX it takes the place of this process.  126, 127: it cannot be run, as in a shell.
+
+    With ``--check``: 0 if the command itself is reached, 1 if it is not.
+    """
+    command = arguments.argv[1:] if arguments.argv[:1] == ["--"] else arguments.argv
+    if not command:
+        raise Failure("no command: truststore-inject run COMMAND [ARGUMENTS]", USAGE)
+    env = environment(os.environ, python_only=arguments.python_only)
+    program = _program(command[0], env)
+    if not arguments.check:
+        return _execute(program, command, env)
+    from . import _reach
+
+    found = _reach.judge(program, command, env)
+    if arguments.json:
+        say(json.dumps(found.as_dict(), indent=2))
+    else:
+        _reach.show(found)
+    return found.code
+
+
+def environment(env: Mapping[str, str], *, python_only: bool = False) -> dict[str, str]:
+    """That of the command.  With ``TRUSTSTORE_INJECT=0`` it is `env`, unchanged."""
+    if not _settings.enabled():
+        return dict(env)
+    _check_packages()
+    # An empty PYTHONPATH is none, but an empty entry in it is the current directory.
+    given = env["PYTHONPATH"].split(os.pathsep) if env.get("PYTHONPATH") else []
+    entries = [START_FOLDER, *(entry for entry in given if entry != START_FOLDER)]
+    return {**({} if python_only else SWITCHES), **env, "PYTHONPATH": os.pathsep.join(entries)}
+
+
+def _check_packages() -> None:
+    """The start folder's finder looks in one folder only: that of this package."""
+    folder = os.path.dirname(os.path.dirname(os.path.dirname(START_FOLDER)))
+    if os.pathsep in START_FOLDER or not os.path.isfile(_sitecustomize.START_FILE):
+        raise Failure(f"{START_FOLDER}: this cannot be an entry of PYTHONPATH", MISSING)
+    for name in _sitecustomize.NAMES:
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None or not os.path.isfile(spec.origin):
+            raise Failure(f"{name} is not installed beside this command: pip install truststore-inject", MISSING)
+        where = os.path.dirname(os.path.dirname(spec.origin))
+        if os.path.realpath(where) != os.path.realpath(folder):
+            raise Failure(
+                f"{name} is in {where}, truststore_inject in {folder}: run needs them in one folder, where pip install"
+                " puts them in a new environment",
+                MISSING,
+            )
+
+
+def _program(name: str, env: Mapping[str, str]) -> str:
+    """The file that `name` means, as a shell looks for it."""
+    found = shutil.which(name, path=env.get("PATH", os.defpath))
+    if found is not None:
+        return found
+    folders = [""] if os.path.dirname(name) else env.get("PATH", os.defpath).split(os.pathsep)
+    for path in (os.path.join(folder, name) for folder in folders):
+        if os.path.lexists(path):
+            raise _refusal(path, "it is a directory" if os.path.isdir(path) else "it is not executable")
+    raise Failure(f"{name}: there is no such command", _NOT_FOUND)
+
+
+def _refusal(path: str, reason: str) -> Failure:
+    return Failure(f"{path}: {reason}", _NOT_EXECUTABLE)
+
+
+def _execute(program: str, command: list[str], env: Mapping[str, str]) -> int:
+    try:
+        if sys.platform == "win32":
+            return _wait(program, command, env)
+        _replace(program, command, env)
+    except OSError as error:
+        raise _refusal(program, f"it cannot be executed, {error.strerror}") from None
+
+
+def _replace(program: str, command: list[str], env: Mapping[str, str]) -> NoReturn:
+    """Become the command."""
+    for name in ("SIGPIPE", "SIGXFZ", "SIGXFSZ"):  # Python ignores them, and what is ignored stays so: as in subprocess
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
+    os.execve(program, command, env)
+
+
+def _wait(program: str, command: list[str], env: Mapping[str, str]) -> int:
+    """Windows has no exec that its shells wait for.  Ctrl-C goes to both processes; what it means the command says."""
+    with subprocess.Popen([program, *command[1:]], env=env) as child:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if hasattr(signal, "SIGBREAK"):
+            signal.signal(signal.SIGBREAK, signal.SIG_IGN)
+        code = child.wait()
+    return code - 2**32 if code >= 2**31 else code  # sys.exit takes a signed number
