@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import OS_VERIFIES, Authorities, environment, openssl_store, run_code, write_bundle
+from harness import (
+    OS_VERIFIES,
+    Authorities,
+    Server,
+    environment,
+    openssl_store,
+    run_code,
+    verdicts,
+    write_bundle,
+    write_directory,
+)
 
 EXPORT = """
 import json, os, sys
@@ -23,6 +34,7 @@ def exported(env: dict[str, str], rest: str = "text = path and open(path).read()
     return list(run_code(EXPORT.format(rest=rest), env=env))
 
 
+@pytest.mark.skipif(sys.platform == "linux", reason="there it has no name")
 def test_a_directory_becomes_a_private_file_that_is_removed(
     store: Path, authorities: Authorities, tmp_path: Path
 ) -> None:
@@ -32,6 +44,64 @@ def test_a_directory_becomes_a_private_file_that_is_removed(
     exported_, system = ("".join(pem.split()) for pem in (str(text), authorities.system.cert_pem.bytes().decode()))
     assert system in exported_ if OS_VERIFIES else system == exported_
     assert list(tmp_path.iterdir()) == []
+
+
+# How a process ends, or what it does, after it has had the file; each prints what the file holds then.
+LINUX_ONLY = pytest.mark.skipif(sys.platform != "linux", reason="about Linux' files without a name")
+AFTER = {
+    "nothing": "",
+    "a fork": "child = os.fork()\nif child: os.waitpid(child, 0); os._exit(0)",
+    "a fork by a worker that is killed": (
+        "child = os.fork()\nif not child: os.kill(os.getpid(), signal.SIGKILL)\nos.waitpid(child, 0)"
+    ),
+    "a clean temporary folder": "for name in os.listdir(sys.argv[1]): os.unlink(os.path.join(sys.argv[1], name))",
+    "another user": "os.setgid(65534); os.setuid(65534)",
+}
+
+
+@LINUX_ONLY
+@pytest.mark.parametrize("without", [False, True], ids=["", "without memfd_create"])
+@pytest.mark.parametrize("after", AFTER)
+def test_a_directory_becomes_a_file_without_a_name(
+    after: str, without: bool, store: Path, authorities: Authorities, tmp_path: Path
+) -> None:
+    if "user" in after and os.getuid() != 0:
+        pytest.skip("only root can become another user")
+    code = f"""
+import json, os, signal, sys
+if {without}: del os.memfd_create
+from truststore_inject.stores import _export
+path = _export.pem_file()
+{AFTER[after]}
+same = path == _export.pem_file()
+try:
+    with open(path, "r+b", buffering=0) as file: file.write(b"#")
+    writable = True
+except OSError:
+    writable = False
+sys.stdout.write(json.dumps([open(path).read(), same, writable]))
+sys.stdout.flush()
+os._exit(0)
+"""
+    text, same, writable = run_code(code, str(tmp_path), env=environment(SSL_CERT_DIR=store, TMPDIR=tmp_path))
+    assert text == authorities.system.cert_pem.bytes().decode()
+    assert (same, writable, os.listdir(tmp_path)) == (True, False, [])
+
+
+@LINUX_ONLY
+def test_another_file_that_has_the_descriptor_now_is_not_trusted(store: Path, authorities: Authorities) -> None:
+    code = """
+import json, os
+from truststore_inject.stores import _export
+path = _export.pem_file()
+number = int(path.rpartition("/")[2])
+os.closerange(3, number + 1)  # what becomes a daemon does
+os.dup2(os.open(os.devnull, os.O_RDONLY), number)
+print(json.dumps([number, open(path).read(), open(_export.pem_file()).read()]))
+"""
+    number, theirs, ours = run_code(code, env=environment(SSL_CERT_DIR=store))
+    assert (theirs, ours) == ("", authorities.system.cert_pem.bytes().decode())
+    assert number >= 1000
 
 
 @openssl_store
@@ -61,18 +131,18 @@ def test_a_forked_child_leaves_the_file_to_its_parent(store: Path) -> None:
     assert exported(environment(SSL_CERT_DIR=store), rest)[3] is True
 
 
-def test_nothing_is_written_before_it_is_needed_nor_into_the_environment(store: Path, tmp_path: Path) -> None:
+def test_pyopenssl_needs_no_file_and_nothing_is_written_into_the_environment(store: Path, tmp_path: Path) -> None:
     pytest.importorskip("OpenSSL")
     code = """
-import json, os, tempfile
+import json, os
 before = dict(os.environ)
 import OpenSSL.SSL
 context = OpenSSL.SSL.Context(OpenSSL.SSL.TLS_CLIENT_METHOD)
-early = os.listdir(tempfile.gettempdir())
 context.set_default_verify_paths()
-print(json.dumps([early, len(os.listdir(tempfile.gettempdir())), before == dict(os.environ)]))
+os.write(1, json.dumps(before == dict(os.environ)).encode())
+os._exit(0)
 """
-    assert run_code(code, env=environment(SSL_CERT_DIR=store, TMPDIR=tmp_path)) == [[], 1, True]
+    assert run_code(code, env=environment(SSL_CERT_DIR=store, TMPDIR=tmp_path)) is True
     assert os.listdir(tmp_path) == []
 
 
@@ -88,12 +158,12 @@ def test_an_extra_file_that_is_missing_leaves_the_store_and_a_note(store: Path) 
 
 def test_where_nothing_can_be_written_the_librarys_own_default_stays(store: Path) -> None:
     code = """
-import json, tempfile
+import json, os, tempfile
 from truststore_inject import _record
 from truststore_inject.stores import _export
 def full(*arguments):
     raise OSError(28, "No space left on device")
-tempfile.mkstemp = full
+os.memfd_create = tempfile.mkstemp = full
 print(json.dumps([_export.pem_file(), *_record.notes]))
 """
     path, *notes = run_code(code, env=environment(SSL_CERT_DIR=store))
@@ -122,3 +192,118 @@ print(json.dumps([early, text.decode(), open(patches.system_file()).read()]))
 def test_no_store_no_bytes() -> None:
     code = "import json; from truststore_inject import patches; print(json.dumps(patches.system_bytes()))"
     assert run_code(code, env=environment(SSL_CERT_DIR="/nonexistent")) is None
+
+
+# pycurl's handles, and what each says of the server of the store and of the server of a CA of the program's own.
+PYCURL = """
+import json, pickle, pycurl, sys
+urls, own_file = json.loads(sys.argv[1]), sys.argv[2]
+own = open(own_file).read()
+
+class Derived(pycurl.Curl):
+    def __init__(self, name):
+        self.name = name
+
+def make(*steps):
+    handle = pycurl.Curl()
+    for step in steps:
+        step(handle)
+    return handle
+
+path, text = pycurl.CAINFO, pycurl.CAINFO_BLOB
+handles = {
+    "new": make,
+    "after reset": lambda: make(lambda h: h.setopt(path, own_file), lambda h: h.reset()),
+    "duplicate": lambda: make().duphandle(),
+    "derived": lambda: Derived("name"),
+    "own path": lambda: make(lambda h: h.setopt(path, own_file)),
+    "own path, as text": lambda: make(lambda h: h.setopt_string(path, own_file)),
+    "own path in a duplicate": lambda: make(lambda h: h.setopt(path, own_file)).duphandle(),
+    "own path after a duplicate": lambda: (lambda h: (h.setopt(path, own_file), h)[1])(make().duphandle()),
+    "own bytes": lambda: make(lambda h: h.setopt(text, own)),
+    "own bytes, then a path": lambda: make(lambda h: h.setopt(text, own), lambda h: h.setopt(path, "/nonexistent")),
+    "own path, then bytes taken back": lambda: make(lambda h: h.setopt(path, own_file), lambda h: h.unsetopt(text)),
+    "own bytes, taken back": lambda: make(lambda h: h.setopt(text, own), lambda h: h.unsetopt(text)),
+    "own bytes, taken back by None": lambda: make(lambda h: h.setopt(text, own), lambda h: h.setopt(text, None)),
+}
+
+def accepts(handle, url):
+    handle.setopt(pycurl.URL, url)
+    handle.setopt(pycurl.WRITEFUNCTION, lambda data: None)
+    try:
+        handle.perform()
+        return True
+    except pycurl.error:
+        return False
+
+said = {name: [accepts(make_one(), url) for url in urls] for name, make_one in handles.items()}
+match pycurl.Curl():
+    case pycurl.Curl():
+        matched = True
+    case _:
+        matched = False
+kinds = [matched, type(pycurl.Curl()) is pycurl.Curl, isinstance(pycurl.Curl().duphandle(), pycurl.Curl)]
+kinds += [pickle.loads(pickle.dumps(pycurl.Curl)) is pycurl.Curl, repr(pycurl.Curl) == "<class 'pycurl.Curl'>"]
+kinds += [type("Made", (pycurl.Curl,), {})().errstr() == "", Derived("name").name == "name"]
+print(json.dumps([said, kinds]))
+"""
+
+
+def test_pycurls_handles(urls: dict[str, str], store: Path, ca_file: Callable[[str], Path]) -> None:
+    pytest.importorskip("pycurl")
+    env = environment(SSL_CERT_DIR=store)
+    said, kinds = run_code(PYCURL, json.dumps([urls["system"], urls["private"]]), str(ca_file("private")), env=env)
+    defaults = ("new", "after reset", "duplicate", "derived", "own bytes, taken back", "own bytes, taken back by None")
+    expected = {name: [name in defaults, "own" in name and name not in defaults] for name in said}
+    assert said == expected
+    assert set(kinds) == {True}
+
+
+@pytest.mark.parametrize(("module", "client"), [("OpenSSL", "pyopenssl"), ("pycurl", "pycurl"), ("grpc", "grpc")])
+def test_a_corrupt_entry_takes_nothing_from_the_others(
+    module: str, client: str, servers: dict[str, Server], authorities: Authorities, tmp_path: Path
+) -> None:
+    pytest.importorskip(module)
+    folder = write_directory(tmp_path / "store", [authorities.system])
+    for number, body in enumerate(("AAAA", "MAAA", "MIIB", "MIICIjANBgkqhkiG9w0BAQEFAAOCAg8A")):
+        block = f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"
+        (folder / f"0badbad{number}.0").write_text(block)
+        (folder / f"ffffff0{number}.0").write_text(block)  # before and after the one that counts
+    urls = {case: servers[case].url for case in ("system", "unknown")}
+    said = verdicts(client, urls, env=environment(SSL_CERT_DIR=folder, TMPDIR=tmp_path), servers=servers)
+    assert said == {"system": "accepted", "unknown": "refused"}
+    assert os.listdir(tmp_path) == ["store"]
+
+
+@pytest.mark.parametrize("module", ["OpenSSL", "pycurl", "grpc"])
+def test_an_import_loads_nothing_that_stocks_does_not(module: str, store: Path) -> None:
+    """gevent has to patch ssl, threading and others before anybody imports them; and wrapt takes 45 ms."""
+    pytest.importorskip(module)
+    code = f"import json, sys; import {module}; print(json.dumps(sorted(sys.modules)))"
+    stock, here = (
+        set(run_code(code, env=environment(SSL_CERT_DIR=store, TRUSTSTORE_INJECT=switch))) for switch in "01"
+    )
+    assert not [name for name in here - stock if name.partition(".")[0] != "truststore_inject"]
+
+
+def test_what_is_wrapped_is_introspected_and_pickled_as_stocks() -> None:
+    pytest.importorskip("OpenSSL")
+    code = """
+import inspect, json, pickle, typing
+from unittest import mock
+from OpenSSL import SSL, crypto
+said = []
+for method in (SSL.Context.load_verify_locations, SSL.Context.set_default_verify_paths, crypto.X509Store.load_locations):
+    said += [str(inspect.signature(method)), method.__qualname__, method.__doc__, inspect.isfunction(method)]
+    said += [pickle.loads(pickle.dumps(method)) is method, str(typing.get_type_hints(method)), inspect.getsource(method)]
+with mock.patch.object(SSL.Context, "load_verify_locations", autospec=True) as spy:
+    SSL.Context(SSL.TLS_CLIENT_METHOD).load_verify_locations("file", capath="folder")
+said.append(str(spy.call_args)[-24:])
+try:
+    SSL.Context.load_verify_locations()
+except TypeError as error:
+    said.append("TypeError")
+print(json.dumps(said))
+"""
+    stock, here = (run_code(code, env=environment(TRUSTSTORE_INJECT=switch)) for switch in "01")
+    assert here == stock

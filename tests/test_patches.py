@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import inspect
 import ssl
 import sys
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from harness import openssl_store
+from harness import Authorities, openssl_store
 
 from truststore_inject import patches
 from truststore_inject.patches import (
@@ -29,6 +31,9 @@ from truststore_inject.patches import (
     wrapping,
 )
 from truststore_inject.stores import _bundled, _export
+
+with contextlib.suppress(ImportError):
+    import OpenSSL.crypto  # noqa: F401 - what this package wraps in it is there before a test counts
 
 pytestmark = openssl_store
 
@@ -70,28 +75,52 @@ def test_grpc_reads_the_store_and_then_its_own_again(tmp_path: Path, monkeypatch
     assert "has no get_data" in str(_grpc.patch(module))
 
 
+def fake_pycurl(library: str | None, curl: type, **names: int) -> tuple[Any, str | None]:
+    module = ModuleType("pycurl")
+    vars(module).update(Curl=curl, error=ValueError, version_info=lambda: ("", "", 0, "", 0, library), **names)
+    return module, _pycurl.patch(module)
+
+
 def test_pycurl_of_other_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
     class Curl:
-        def __init__(self) -> None:
-            self.options: dict[int, str] = {}
+        takes_bytes = True
+        options: dict[int, object]
 
-        def setopt(self, option: int, value: str) -> None:
+        def __new__(cls) -> Any:
+            handle = super().__new__(cls)
+            handle.options = {}
+            return handle
+
+        def setopt(self, option: int, value: object) -> None:
+            if isinstance(value, bytes) and not self.takes_bytes:
+                raise ValueError("not built in")
             self.options[option] = value
 
-    def pycurl(library: str | None, **names: int) -> Any:
-        module = SimpleNamespace(Curl=Curl, version_info=lambda: ("", "", 0, "", 0, library), **names)
-        return module, _pycurl.patch(module)  # type: ignore[arg-type]
+    assert "which has the system's store" in str(fake_pycurl("Schannel", Curl, CAINFO=1)[1])
+    assert fake_pycurl("OpenSSL/1.0", Curl, OTHER=1)[1] == "its libcurl has no CAINFO"
+    assert "uses , which" in str(fake_pycurl(None, Curl)[1])
 
-    assert "which has the system's store" in pycurl("Schannel", CAINFO=1)[1]
-    assert pycurl("OpenSSL/1.0", OTHER=1)[1] == "its libcurl has no CAINFO"
-    assert "uses , which" in pycurl(None)[1]
-    module, reason = pycurl("GnuTLS/3.8", CAINFO=1)
+    monkeypatch.setattr(_pycurl, "system_bytes", lambda: b"the store")
+    monkeypatch.setattr(_pycurl, "system_file", lambda: "/the/store")
+    module, reason = fake_pycurl("OpenSSL/3.0", Curl, CAINFO=1, CAINFO_BLOB=2)
     assert reason is None
-    assert [Path(path).suffix for path in module.Curl().options.values()] == [".pem"]
-    no_store(monkeypatch)
+    assert _pycurl.patch(module) is None  # a second time
+    assert module.Curl().options == {2: b"the store"}
+    monkeypatch.setattr(Curl, "takes_bytes", False)
+    assert module.Curl().options == {1: "/the/store"}
+    older, _ = fake_pycurl("GnuTLS/3.8", Curl, CAINFO=1)
+    assert older.Curl().options == {1: "/the/store"}
+    for nothing in ("system_bytes", "system_file"):
+        monkeypatch.setattr(_pycurl, nothing, lambda: None)
     assert module.Curl().options == {}
+
+    ours = module.Curl
+    _pycurl.unpatch(older)
+    _pycurl.unpatch(module)
     _pycurl.unpatch(module)
     assert module.Curl is Curl
+    monkeypatch.setattr(_pycurl, "system_file", lambda: "/the/store")
+    assert ours().options == {}  # a class that a program derived before
 
 
 def test_curl_cffi_with_a_bundle_that_is_not_its_own(tmp_path: Path) -> None:
@@ -169,10 +198,15 @@ def test_httpcore_hands_the_notes_on() -> None:
     assert "of its own" in str(_httpcore.patch(SimpleNamespace(ConnectError=Own)))  # type: ignore[arg-type]
 
 
-def test_pyopenssl_without_load_locations_and_without_a_store(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pyopenssl_without_load_locations_and_without_a_store(
+    monkeypatch: pytest.MonkeyPatch, authorities: Authorities
+) -> None:
     class Context:
         def __init__(self) -> None:
             self.calls: list[Any] = []
+
+        def get_cert_store(self) -> Any:
+            return SimpleNamespace(add_cert=self.calls.append)
 
         def load_verify_locations(self, *args: Any) -> None:
             self.calls.append(args)
@@ -180,8 +214,8 @@ def test_pyopenssl_without_load_locations_and_without_a_store(monkeypatch: pytes
         def set_default_verify_paths(self) -> None:
             self.calls.append("default")
 
-    import certifi
-
+    certifi, crypto = pytest.importorskip("certifi"), pytest.importorskip("OpenSSL").crypto
+    monkeypatch.setattr(_OpenSSL, "system_bytes", authorities.system.cert_pem.bytes)
     module: Any = SimpleNamespace(
         SSL=SimpleNamespace(Context=Context), crypto=SimpleNamespace(X509Store=type("Store", (), {}))
     )
@@ -192,8 +226,9 @@ def test_pyopenssl_without_load_locations_and_without_a_store(monkeypatch: pytes
         context.set_default_verify_paths()
         (first, second, third) = context.calls
         assert first == (None, "/folder")
-        assert second == third != (certifi.where(),)
-        no_store(monkeypatch)
+        assert second is third  # parsed once
+        assert crypto.dump_certificate(crypto.FILETYPE_PEM, second) == authorities.system.cert_pem.bytes()
+        monkeypatch.setattr(_OpenSSL, "system_bytes", lambda: None)
         context = Context()
         context.load_verify_locations(certifi.where())
         context.set_default_verify_paths()
@@ -202,6 +237,36 @@ def test_pyopenssl_without_load_locations_and_without_a_store(monkeypatch: pytes
         _OpenSSL.unpatch(module)
     assert Context.load_verify_locations.__name__ == "load_verify_locations"
     assert not [entry for entry in wrapping._wrapped if entry[0] is Context]
+
+
+def test_what_is_more_than_a_function_stays_what_it_is() -> None:
+    class Library:
+        async def coroutine(self) -> str:
+            return "stock"
+
+        def generator(self) -> Iterator[str]:
+            yield "stock"
+
+        @staticmethod
+        def static(argument: str) -> str:
+            return f"stock {argument}"
+
+        @classmethod
+        def of_class(cls) -> str:
+            return f"stock {cls.__name__}"
+
+    stock = dict(vars(Library))
+    try:
+        for name in ("coroutine", "generator", "static", "of_class"):
+            wrapping.wrap(Library, name, lambda wrapped, instance, args, kwargs: wrapped(*args, **kwargs))
+        assert inspect.iscoroutinefunction(Library.coroutine)
+        assert inspect.isgeneratorfunction(Library.generator)
+        assert (Library.static("x"), Library().static("x")) == ("stock x", "stock x")
+        assert (Library.of_class(), Library().of_class()) == ("stock Library", "stock Library")
+        assert [*Library().generator()] == ["stock"]
+    finally:
+        wrapping.unwrap(Library)
+    assert dict(vars(Library)) == stock
 
 
 def test_urllib3_that_has_the_method() -> None:

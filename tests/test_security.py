@@ -214,12 +214,43 @@ print(json.dumps([int(context.verify_mode), context.check_hostname, *status.note
 
 # ------------------------------------------------------------------------------------------------- the temporary file
 
+# With the name of another system, what is done there.
 EXPORT = """
 import json, os, sys, tempfile
+from truststore_inject import _record
 from truststore_inject.stores import _export
+sys.platform = sys.argv[1]
 os.umask(0)
 planted = os.path.join(tempfile.gettempdir(), "truststore-inject-planted.pem")
 """
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="about Linux' files without a name")
+@root
+def test_a_temporary_folder_of_another_user_has_no_say(store: Path, authorities: Authorities, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    os.chown(theirs, 65534, 65534)
+    code = f"""{EXPORT}
+os.setresuid(65534, 0, 0)  # what a set-user-id program has
+path = _export.pem_file()
+print(json.dumps([path.startswith("/proc/self/fd/"), open(path).read(), os.listdir(tempfile.gettempdir())]))
+"""
+    # What a process with more rights is told of the store is not believed: the store is one that nobody names.
+    code = code.replace("from truststore_inject import _record", "from truststore_inject import _record, _settings")
+    code = code.replace("path = _export", "_settings._has_more_rights = lambda: False\npath = _export")
+    said = run_code(code, "linux", env=environment(SSL_CERT_DIR=store, TMPDIR=theirs))
+    assert said == [True, authorities.system.cert_pem.bytes().decode(), []]
+
+
+@unix
+def test_a_temporary_folder_that_others_can_write_to_is_not_used(store: Path, tmp_path: Path) -> None:
+    code = f"{EXPORT}print(json.dumps([_export.pem_file(), os.listdir(tempfile.gettempdir()), *_record.notes]))"
+    for mode in (0o1777, 0o770):
+        tmp_path.chmod(mode)
+        path, left, *notes = run_code(code, "freebsd14", env=environment(SSL_CERT_DIR=store, TMPDIR=tmp_path))
+        assert (path, left) == (None, [])
+        assert any("is not this user's own" in note for note in notes), notes
 
 
 @unix
@@ -231,7 +262,8 @@ path = _export.pem_file()
 print(json.dumps([os.path.basename(path), oct(os.stat(path).st_mode & 0o777), os.path.exists("victim")]))
 """
     env = environment(SSL_CERT_DIR=store, TMPDIR=tmp_path)
-    assert run_code(code, env=env, cwd=tmp_path) == ["truststore-inject-free.pem", "0o600", False]
+    assert run_code(code, "freebsd14", env=env, cwd=tmp_path) == ["truststore-inject-free.pem", "0o600", False]
+    assert os.listdir(tmp_path) == ["truststore-inject-planted.pem"]
 
 
 @unix
@@ -248,7 +280,8 @@ os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 again = _export.pem_file()
 print(json.dumps([again == path, open(again, "rb").read() == content, _export.pem_file() == again]))
 """
-    assert run_code(code, env=environment(SSL_CERT_DIR=store, TMPDIR=tmp_path)) == [False, True, True]
+    env = environment(SSL_CERT_DIR=store, TMPDIR=tmp_path)
+    assert run_code(code, "freebsd14", env=env) == [False, True, True]
 
 
 # ------------------------------------------------------------------------------------------------------- audit events

@@ -5,13 +5,15 @@ Homebrew's.  A context does not say whether it is a server's: there a bundle is 
 https://www.pyopenssl.org/en/latest/api/ssl.html#OpenSSL.SSL.Context.set_default_verify_paths
 """
 
-from . import system_file, wrapping
+from . import system_bytes, system_file, wrapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
     from typing import Any
+
+_END = b"-----END CERTIFICATE-----\n"
 
 
 def patch(module: "ModuleType") -> None:
@@ -37,20 +39,50 @@ def _load_locations(
         own = _bundled.without_defaults(*args, **kwargs)
     except Exception:  # wrong arguments: stock says so in its own words; or the package was half removed meanwhile
         own = None
-    path = None if own is None else system_file()
-    if own is None or path is None:
+    if own is None:
         wrapped(*args, **kwargs)
         return
     if own[0] is not None or own[1] is not None:
         wrapped(own[0], own[1])
-    wrapped(path)
+    if not _add_store(instance):
+        wrapped(*args, **kwargs)
 
 
 def _set_default_verify_paths(
     wrapped: "Callable[..., None]", instance: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]"
 ) -> None:
-    path = system_file()
-    if path is None:
+    if not _add_store(instance):
         wrapped(*args, **kwargs)
-    else:
-        instance.load_verify_locations(path)
+
+
+# The store as it was given by `system_bytes`, and its certificates, parsed once for all contexts.
+_parsed: "tuple[bytes, list[Any]]" = b"", []
+
+
+def _add_store(holder: "Any") -> bool:
+    """Add the system store to a ``Context`` or an ``X509Store``; False if there is none."""
+    global _parsed
+    text = system_bytes()
+    if text is None:
+        return False
+    if b"-----BEGIN TRUSTED" in text:  # an X509 object of pyOpenSSL's does not keep what it says of its certificates
+        return _load_file(holder)
+    from OpenSSL import crypto
+
+    seen, certificates = _parsed  # one look: another thread may replace it
+    if seen != text:
+        blocks = [block + _END for block in text.split(_END)[:-1]]
+        certificates = [crypto.load_certificate(crypto.FILETYPE_PEM, block) for block in blocks]
+        _parsed = text, certificates
+    store = holder if isinstance(holder, crypto.X509Store) else holder.get_cert_store()
+    for certificate in certificates:
+        store.add_cert(certificate)
+    return True
+
+
+def _load_file(holder: "Any") -> bool:
+    path = system_file()
+    load: Any = getattr(holder, "load_locations", None) or holder.load_verify_locations
+    if path is not None:
+        load(path)
+    return path is not None

@@ -1,9 +1,24 @@
-"""The system store as PEM, for libraries with a TLS stack of their own, which want nothing else."""
+"""The system store as PEM, for libraries with a TLS stack of their own, which want nothing else.
+
+Bytes are what a library should be given where it takes them: nobody else can change them.  Where it wants a path it
+gets the machine's own bundle, if that holds all of the store.  A file of ours comes last:
+
+- Linux: it has no name.  It lies in memory, sealed, and its path is ``/proc/self/fd/N``.  So nothing is left behind
+  by a process that is killed, nothing can be swept, and no folder that a variable names has a say.  A forked child has
+  inherited it.  The kernel lets a process open its own descriptors whatever user it has become, and the file lets
+  everybody read it.  A new program (``exec``) has neither the descriptor nor the path.
+  https://man7.org/linux/man-pages/man2/memfd_create.2.html
+- Elsewhere: it lies in the temporary folder if that is the user's own, as on Windows and macOS, and is removed when
+  the process ends.  What a killed process leaves there is of no use to anybody and no harm.  In a folder that others
+  can write to no file is used: it would be swept, and somebody else could take its name.
+"""
 
 import atexit
 import binascii
 import contextlib
 import os
+import ssl
+import sys
 
 from .. import _record, _settings
 from . import _bundled, _pem, describe, interpositions, listing
@@ -36,10 +51,9 @@ def pem_bytes(bundle: str | None = None) -> bytes | None:
 
 
 def pem_file(bundle: str | None = None) -> str | None:
-    """The path of a file that holds what `pem_bytes` gives.
+    """The path of a file that holds what `pem_bytes` gives: the machine's own bundle, or a file of this process's.
 
-    The machine's own bundle where that holds all of it, else a private temporary file, written when this is first
-    called and removed when the process ends.  Never raises an `Exception`.
+    None, too, where no file can be had that only this process can write.  Never raises an `Exception`.
     """
     try:
         changed = _changed(bundle)
@@ -66,8 +80,8 @@ def _key(changed: str | None) -> "tuple[str | None, ...]":
 def _identity(path: str) -> "tuple[int, ...]":
     """Which file lies there; empty if there is none.
 
-    A temporary folder is swept of old files, and then anybody may give another file the name of ours.  The time of the
-    last change is the one that nobody can set.
+    A program that becomes a daemon closes all descriptors, a temporary folder is swept: then another file may have the
+    path of ours.  The time of the last change is the one that nobody can set.
     """
     try:
         status = os.stat(path)
@@ -90,7 +104,18 @@ def _anchors(changed: str | None) -> "list[bytes]":
             _record.note(f"TRUSTSTORE_INJECT_EXTRA_CA_CERTS={extra}: not loaded, {error}")
     if changed is not None:
         anchors += _pem.certificates(changed)
-    return list(dict.fromkeys(anchors))
+    return _sound(list(dict.fromkeys(anchors)))
+
+
+def _sound(anchors: "list[bytes]") -> "list[bytes]":
+    """Those that OpenSSL takes: a library would refuse all of them for the sake of a corrupt one."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    with contextlib.suppress(ssl.SSLError):
+        context.load_verify_locations(cadata=b"".join(anchors))
+        if context.cert_store_stats()["x509"] == len(anchors):  # it may have taken a corrupt one for the end
+            return anchors
+    middle = len(anchors) // 2
+    return [*_sound(anchors[:middle]), *_sound(anchors[middle:])] if middle else []
 
 
 def _find_or_write(changed: str | None) -> str | None:
@@ -120,9 +145,16 @@ def _encode(anchors: "list[bytes]") -> bytes:
 
 
 def _write(text: bytes) -> str:
-    import tempfile  # costs 5 ms, and is needed where there is no bundle only
+    if sys.platform in ("linux", "android"):
+        return _write_to_memory(text)
+    import tempfile  # costs 5 ms
 
-    descriptor, path = tempfile.mkstemp(".pem", "truststore-inject-")  # 0600, O_EXCL
+    folder = tempfile.gettempdir()
+    if os.name == "posix":
+        status = os.stat(folder)
+        if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+            raise OSError(f"{folder} is not this user's own")
+    descriptor, path = tempfile.mkstemp(".pem", "truststore-inject-", folder)  # 0600, O_EXCL
     try:
         with open(descriptor, "wb") as file:
             file.write(text)
@@ -131,6 +163,42 @@ def _write(text: bytes) -> str:
         raise
     atexit.register(_remove, path, os.getpid())
     return path
+
+
+# From the kernel's headers: what the interpreter was built with may have been too old for them.
+_MFD_CLOEXEC, _MFD_ALLOW_SEALING, _F_ADD_SEALS, _ALL_SEALS = 0x1, 0x2, 1033, 0xF
+_HIGH = 1000
+
+
+def _write_to_memory(text: bytes) -> str:
+    import fcntl
+
+    descriptor = _memory_file("truststore-inject.pem", _MFD_CLOEXEC | _MFD_ALLOW_SEALING)
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(text)
+        fcntl.fcntl(descriptor, _F_ADD_SEALS, _ALL_SEALS)
+        # A number that no file gets soon which the program opens after it has closed ours with all others.
+        high = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _HIGH)
+    finally:
+        os.close(descriptor)
+    path = f"/proc/self/fd/{high}"
+    if not _identity(path):
+        os.close(high)
+        raise OSError("/proc is not mounted")
+    return path
+
+
+def _memory_file(name: str, flags: int) -> int:
+    if hasattr(os, "memfd_create"):  # not in uv's and conda's Pythons of before 2026
+        return os.memfd_create(name, flags)
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor: int = libc.memfd_create(name.encode(), flags)
+    if descriptor < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return descriptor
 
 
 def _remove(path: str, process: int) -> None:
