@@ -10,6 +10,8 @@ import pytest
 import trustme
 from harness import Authorities, Server, server_context, write_bundle, write_directory
 
+pytest_plugins = ["native"]  # its fixtures
+
 # A temporary folder for each of the environments that tox runs at the same time.  In a common one each session clears away
 # what the others have left, and what goes wrong when two do that is an error, after the last test and without a summary.
 if "TOX_ENV_NAME" in os.environ:

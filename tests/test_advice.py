@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from harness import environment, openssl_store, run, run_code
 
-pytestmark = openssl_store  # in OpenSSL's words; those of Windows and macOS are in test_native.py
+pytestmark = openssl_store  # in OpenSSL's words; those of Windows and macOS are in test_native_clients.py
 
 REFUSED = """
 import json, ssl, sys, {imports}

@@ -117,12 +117,14 @@ truststore_inject/patches/wrapping.py
 truststore_inject/py.typed
 truststore_inject/stores/__init__.py
 truststore_inject/stores/_bundled.py
+truststore_inject/stores/_connection.py
 truststore_inject/stores/_export.py
 truststore_inject/stores/_native.py
 truststore_inject/stores/_openssl.py
 truststore_inject/stores/_os_anchors.py
 truststore_inject/stores/_parsed.py
 truststore_inject/stores/_pem.py
+truststore_inject/stores/_verifier.py
 truststore_inject/stores/system.pem
 """
 METADATA = {

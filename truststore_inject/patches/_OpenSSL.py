@@ -5,6 +5,8 @@ Homebrew's.  A context does not say whether it is a server's: there a bundle is 
 https://www.pyopenssl.org/en/latest/api/ssl.html#OpenSSL.SSL.Context.set_default_verify_paths
 """
 
+import os
+
 from . import system_bytes, system_file, wrapping
 
 TYPE_CHECKING = False
@@ -44,8 +46,12 @@ def _load_locations(
         return
     if own[0] is not None or own[1] is not None:
         wrapped(own[0], own[1])
-    if not _add_store(instance):
+    if not _add_store(instance, _path(*args, **kwargs)):
         wrapped(*args, **kwargs)
+
+
+def _path(cafile: "Any" = None, capath: "Any" = None) -> str | None:
+    return None if cafile is None else os.path.abspath(os.fsdecode(cafile))
 
 
 def _set_default_verify_paths(
@@ -59,14 +65,14 @@ def _set_default_verify_paths(
 _parsed: "tuple[bytes, list[Any]]" = b"", []
 
 
-def _add_store(holder: "Any") -> bool:
-    """Add the system store to a ``Context`` or an ``X509Store``; False if there is none."""
+def _add_store(holder: "Any", bundle: str | None = None) -> bool:
+    """Add the system store to a ``Context`` or an ``X509Store``, in the place of `bundle`; False if there is none."""
     global _parsed
-    text = system_bytes()
+    text = system_bytes(bundle)
     if text is None:
         return False
     if b"-----BEGIN TRUSTED" in text:  # an X509 object of pyOpenSSL's does not keep what it says of its certificates
-        return _load_file(holder)
+        return _load_file(holder, bundle)
     from OpenSSL import crypto
 
     seen, certificates = _parsed  # one look: another thread may replace it
@@ -80,8 +86,8 @@ def _add_store(holder: "Any") -> bool:
     return True
 
 
-def _load_file(holder: "Any") -> bool:
-    path = system_file()
+def _load_file(holder: "Any", bundle: str | None) -> bool:
+    path = system_file(bundle)
     load: Any = getattr(holder, "load_locations", None) or holder.load_verify_locations
     if path is not None:
         load(path)

@@ -15,6 +15,13 @@ Where the operating system verifies there are three more, elsewhere they are Non
     ``stock(context)`` gives `context` what the system store took the place of; for the day when it has to have that.
 ``release(cls)``
     It was put back: the contexts that relied on it get what they would have had without us.
+
+And for what needs a list of anchors:
+
+``on_demand``
+    Whether the store lacks what no chain has needed yet: then a library's own bundle is trusted in addition to it.
+``distrusted() -> frozenset[bytes]``
+    What is not to be trusted, wherever else it is listed, as DER.
 """
 
 import ssl
@@ -33,11 +40,14 @@ if TYPE_CHECKING:
 interpositions: "Callable[..., dict[str, object]] | None" = None
 keep_stock: "Callable[[ssl.SSLContext, partial[None]], None] | None" = None
 release: "Callable[[type[ssl.SSLContext]], None] | None" = None
+on_demand = sys.platform == "win32"
+distrusted: "Callable[[], frozenset[bytes]]" = frozenset
 
 if sys.platform in ("win32", "darwin"):
     from . import _native as _platform
     from . import _os_anchors as _lister
 
+    distrusted = _lister.distrusted
     interpositions, keep_stock, release = _platform.interpositions, _platform.keep_stock, _platform.release
 else:
     from . import _openssl as _lister

@@ -21,7 +21,7 @@ import ssl
 import sys
 
 from .. import _record, _settings
-from . import _bundled, _pem, describe, interpositions, listing
+from . import _bundled, _pem, describe, distrusted, interpositions, listing, on_demand
 
 # For each setting of the variables that decide: the store as PEM.
 _texts: "dict[tuple[str | None, ...], bytes]" = {}
@@ -32,14 +32,15 @@ _paths: "dict[tuple[str | None, ...], tuple[str, tuple[int, ...]]]" = {}
 def pem_bytes(bundle: str | None = None) -> bytes | None:
     """The system store and what the settings add to it, each certificate once, as PEM; None if there is no store.
 
-    `bundle` is the file that it stands for, if a library carries it: a CA that somebody added there is kept.
-    This process does not see a CA that is added to the store later.  Never raises an `Exception`.
+    `bundle` is the file that it stands for, if a library carries it: a CA that somebody added there is kept, and all of
+    it where the store fetches its anchors on demand.  This process does not see a CA that is added to the store later.
+    Never raises an `Exception`.
     """
     try:
-        changed = _changed(bundle)
-        key = _key(changed)
+        kept = _kept(bundle)
+        key = _key(kept)
         if key not in _texts:
-            anchors = _anchors(changed)
+            anchors = _anchors(kept)
             if not anchors:
                 return None
             whole = _whole_bundle(anchors)
@@ -56,11 +57,11 @@ def pem_file(bundle: str | None = None) -> str | None:
     None, too, where no file can be had that only this process can write.  Never raises an `Exception`.
     """
     try:
-        changed = _changed(bundle)
-        key = _key(changed)
+        kept = _kept(bundle)
+        key = _key(kept)
         path, file = _paths.get(key, (None, ()))
         if path is None or _identity(path) != file:
-            path = _find_or_write(changed)
+            path = _find_or_write(kept)
             if path is not None:
                 _paths[key] = path, _identity(path)
     except Exception as error:
@@ -69,12 +70,12 @@ def pem_file(bundle: str | None = None) -> str | None:
     return path
 
 
-def _changed(bundle: str | None) -> str | None:
-    return bundle if bundle is not None and _bundled.was_changed(bundle) else None
+def _kept(bundle: str | None) -> str | None:
+    return bundle if bundle is not None and (on_demand or _bundled.was_changed(bundle)) else None
 
 
-def _key(changed: str | None) -> "tuple[str | None, ...]":
-    return os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"), _settings.extra_ca_certs(), changed
+def _key(kept: str | None) -> "tuple[str | None, ...]":
+    return os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"), _settings.extra_ca_certs(), kept
 
 
 def _identity(path: str) -> "tuple[int, ...]":
@@ -90,7 +91,7 @@ def _identity(path: str) -> "tuple[int, ...]":
     return status.st_dev, status.st_ino, status.st_ctime_ns
 
 
-def _anchors(changed: str | None) -> "list[bytes]":
+def _anchors(kept: str | None) -> "list[bytes]":
     """The anchors (DER), each once; none if the store holds none, whatever the settings would add."""
     anchors = [anchor for _, anchor in listing()]
     if not anchors:
@@ -102,9 +103,10 @@ def _anchors(changed: str | None) -> "list[bytes]":
             anchors += _pem.certificates(extra)
         except OSError as error:
             _record.note(f"TRUSTSTORE_INJECT_EXTRA_CA_CERTS={extra}: not loaded, {error}")
-    if changed is not None:
-        anchors += _pem.certificates(changed)
-    return _sound(list(dict.fromkeys(anchors)))
+    if kept is not None:
+        anchors += _pem.certificates(kept)
+    refused = distrusted()
+    return _sound([anchor for anchor in dict.fromkeys(anchors) if anchor not in refused])
 
 
 def _sound(anchors: "list[bytes]") -> "list[bytes]":
@@ -118,8 +120,8 @@ def _sound(anchors: "list[bytes]") -> "list[bytes]":
     return [*_sound(anchors[:middle]), *_sound(anchors[middle:])] if middle else []
 
 
-def _find_or_write(changed: str | None) -> str | None:
-    anchors = _anchors(changed)
+def _find_or_write(kept: str | None) -> str | None:
+    anchors = _anchors(kept)
     if not anchors:
         return None
     return _whole_bundle(anchors) or _write(_encode(anchors))

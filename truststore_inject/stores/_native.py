@@ -1,4 +1,4 @@
-"""The system store where the operating system itself verifies: Windows and macOS, through `truststore`.
+"""The system store where the operating system itself verifies, Windows and macOS: which contexts it verifies.
 
 OpenSSL has no system store there.  So a context with default trust is remembered (weakly), and when one of its client
 connections has finished its handshake, the operating system verifies the chain that the server sent.
@@ -6,51 +6,45 @@ connections has finished its handshake, the operating system verifies the chain 
 How OpenSSL is kept from refusing what it cannot judge: `SSL_new` copies the verification mode of the context, so the
 mode is off for the making of that one object and on again at once, under a lock in which nothing waits.  Whoever reads
 or sets `verify_mode` and `check_hostname` meanwhile waits for that, so nobody ever sees it.
-
-`_Connection` then lets no byte of the application pass before the operating system has agreed.  (What
-`truststore.SSLContext` makes verifies in ``do_handshake`` alone: a program that writes first makes OpenSSL do the
-handshake, and nothing is verified.)
 """
 
-import _socket
 import _ssl
-import base64
 import os
-import socket
 import ssl
 import sys
 from _thread import RLock
 from functools import partial, wraps
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakKeyDictionary
 
 from .. import _record, _settings
-from . import _bundled
+from . import _bundled, _verifier
+from ._connection import Connection
+from ._verifier import native_function as _native_function
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, NoReturn
+    from typing import Any
 
-    # verify(settings of a context, chain in DER, server_hostname=...) raises `ssl.SSLCertVerificationError`
-    Verifier = Callable[..., None]
-
-_SYSTEM = {"win32": "Windows", "darwin": "macOS"}.get(sys.platform, sys.platform)
+    from ._connection import Chains
 
 
 class _Trust:
     """What is remembered of a context with default trust."""
 
-    __slots__ = ("anchors", "chains", "stock", "suspended")
+    __slots__ = ("beyond", "chains", "from_settings", "stock", "suspended")
 
     def __init__(self) -> None:
         # The verification mode and whether the host name is checked, while both are off for the making of an object.
         self.suspended: tuple[int, bool] | None = None
         # For each server certificate that a session was taken from, the chain: a resumed handshake sends none.
-        self.chains: dict[bytes, list[bytes]] = {}
+        self.chains: Chains = {}
         # What gives the context the trust that ours took the place of.
         self.stock: list[partial[None]] = []
-        # cert_store_stats() and verify_flags when `_beyond` last looked at the anchors.
-        self.anchors: object = None
+        # How many anchors the settings gave it that are no CA, and their other ones.
+        self.from_settings: tuple[int, frozenset[bytes]] = 0, frozenset()
+        # verify_flags and cert_store_stats() when `_beyond` last looked at the anchors and found nothing.
+        self.beyond: object = None
 
 
 _contexts: "WeakKeyDictionary[ssl.SSLContext, _Trust]" = WeakKeyDictionary()
@@ -63,8 +57,8 @@ if hasattr(os, "register_at_fork"):
 
 
 def load(context: ssl.SSLContext, load_verify_locations: "Callable[..., None]") -> bool:
-    """See `truststore_inject.stores`."""
-    if _verifier() is None:
+    """See `truststore_inject.stores`.  Asks the operating system nothing: most contexts of a process are never used."""
+    if _system() is None:
         return False
     bundle, directory = environment()
     for variable, given in (("SSL_CERT_FILE", {"cafile": bundle}), ("SSL_CERT_DIR", {"capath": directory})):
@@ -73,8 +67,17 @@ def load(context: ssl.SSLContext, load_verify_locations: "Callable[..., None]") 
                 load_verify_locations(context, **given)
         except OSError as error:  # stock passes over it in silence; ssl.SSLError is an OSError
             _record.note(f"{variable}: not loaded, {error}")
-    _contexts.setdefault(context, _Trust())
+    if context not in _contexts:
+        trust = _Trust()
+        if bundle or directory or _settings.extra_ca_certs():
+            trust.from_settings = _no_cas(context), frozenset(context.get_ca_certs(True))
+        _contexts.setdefault(context, trust)
     return True
+
+
+def _no_cas(context: ssl.SSLContext) -> int:
+    anchors = context.cert_store_stats()
+    return anchors["x509"] - anchors["x509_ca"]
 
 
 def keep_stock(context: ssl.SSLContext, stock: "partial[None]") -> None:
@@ -98,101 +101,68 @@ def _give_back(context: ssl.SSLContext, trust: _Trust) -> None:
 
 def describe() -> dict[str, object]:
     """See `truststore_inject.stores`.  `anchors` is None where the operating system does not say how many there are."""
-    if _verifier() is None:
+    system = _system()
+    reason = None if system is None else system.unusable()
+    if system is None or reason is not None:
+        if reason is not None:
+            _note_unusable(reason)
         return {"source": None, "directories": [], "bundle": None, "anchors": 0}
     bundle, directory = environment()
     return {
-        "source": f"{_SYSTEM}, which verifies by itself, through truststore",
+        "source": f"{_verifier.NAME}, which verifies by itself, through truststore",
         "directories": directory.split(os.pathsep) if directory else [],
         "bundle": bundle,
-        "anchors": _count(),
+        "anchors": None,
     }
-
-
-def _count() -> int | None:
-    try:
-        return len(getattr(ssl, "enum_certificates")("ROOT"))  # noqa: B009 - only Windows has it
-    except (AttributeError, OSError):
-        return None
 
 
 def environment() -> tuple[str | None, str | None]:
     """``SSL_CERT_FILE`` and ``SSL_CERT_DIR``: on Windows stock Python trusts them in addition to the system's store."""
     bundle, directory = _settings.openssl("SSL_CERT_FILE"), _settings.openssl("SSL_CERT_DIR")
-    if bundle is not None and _bundled.library(bundle) is not None:
+    if bundle is not None and (_bundled.library(bundle) is not None or _is_of_the_environment(bundle)):
         _record.note(f"SSL_CERT_FILE names a library's own bundle and counts as not set: {bundle}")
         bundle = None
     return bundle, directory
 
 
-# --- what is taken from inside truststore: this, and nothing else ---
+def _is_of_the_environment(bundle: str) -> bool:
+    """``conda activate`` sets the variable to the environment's own bundle: no person did, and it is read in 0.3 s.
 
-# Whose key nobody has, valid until 2099, in no store: whatever accepts it does not verify.
-_NOBODY = base64.b64decode(
-    "MIIBYjCCAQegAwIBAgIBATAKBggqhkjOPQQDAjAkMSIwIAYDVQQDDBl0cnVzdHN0b3JlLWluamVjdC5pbnZhbGlkMCAXDTIwMDEwMTAwMDAwMFoY"
-    "DzIwOTkxMjMxMDAwMDAwWjAkMSIwIAYDVQQDDBl0cnVzdHN0b3JlLWluamVjdC5pbnZhbGlkMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEnPOW"
-    "0U8EV0PGWwaXg/Pa0DYtDFpqxke4Q1KewPvjD1I3XwE7joD/0qx5guRPshPZNTdjj4a2Nn66XjpYBpxf0aMoMCYwJAYDVR0RBB0wG4IZdHJ1c3Rz"
-    "dG9yZS1pbmplY3QuaW52YWxpZDAKBggqhkjOPQQDAgNJADBGAiEAjSUEEs89Q5gBZYTnHddGFl7daj47eoUK77+aql0TyOcCIQCvAbyNulMbPBuX"
-    "qSM7Wz83Zixy6ZLHCwTt3HCwYJpqdg=="
-)
-
-_loaded: "tuple[Verifier | None] | None" = None
+    https://github.com/conda-forge/ca-certificates-feedstock (recipe/activate-win.bat)
+    """
+    real = os.path.realpath(bundle)
+    folders = [os.path.join(prefix, *folder) for prefix in _prefixes() for folder in (("Library", "ssl"), ("ssl",))]
+    return any(real == os.path.realpath(os.path.join(folder, "cacert.pem")) for folder in folders)
 
 
-def _verifier() -> "Verifier | None":
-    """truststore's function that asks the operating system; None, with a note, if there is none that verifies."""
-    global _loaded
-    if _loaded is None:
+def _prefixes() -> list[str]:
+    return [prefix for prefix in (os.environ.get("CONDA_PREFIX"), sys.prefix, sys.base_prefix) if prefix]
+
+
+_found: "tuple[_verifier.Verifier | None] | None" = None
+
+
+def _system() -> "_verifier.Verifier | None":
+    """The operating system; None, with a note, if truststore has no function that asks it."""
+    global _found
+    if _found is None:
         try:
-            verify = _native_function()
-            _must_refuse(verify)
+            _found = (_verifier.Verifier(_native_function()),)
         except Exception as error:  # no truststore, a system that it does not support, or its inside has changed
-            _record.note(f"{_SYSTEM} does not verify, stock verification stays: {type(error).__name__}: {error}")
-            _loaded = (None,)
-        else:
-            _loaded = (verify,)
-    return _loaded[0]
+            _note_unusable(f"{type(error).__name__}: {error}")
+            _found = (None,)
+    return _found[0]
 
 
-def _native_function() -> "Verifier":
-    # truststore's public class cannot be asked about a connection that it did not make.
-    from truststore import _api
+def _note_unusable(reason: str) -> None:
+    _record.note(f"{_verifier.NAME} does not verify, stock verification stays: {reason}")
 
-    verify: Verifier = getattr(_api, "_verify_peercerts_impl")  # noqa: B009 - type checkers look inside too
-    if verify.__module__ not in ("truststore._windows", "truststore._macos"):
-        raise ImportError(f"truststore verifies with {verify.__module__}")  # on other systems that does nothing at all
-    return verify
-
-
-def _must_refuse(verify: "Verifier") -> None:
-    try:
-        verify(_Settings(None, True, ssl.VerifyFlags(0)), [_NOBODY], server_hostname="truststore-inject.invalid")
-    except ssl.SSLCertVerificationError:
-        return
-    raise ImportError("truststore accepts a certificate that nobody has signed")
-
-
-class _Settings:
-    """What truststore asks a context for: that of the time when the object was made, as OpenSSL has it."""
-
-    # Not CERT_OPTIONAL, which for a client is the same: truststore on macOS accepts an unknown CA then.
-    verify_mode = ssl.CERT_REQUIRED
-
-    def __init__(self, context: ssl.SSLContext | None, check_hostname: bool, verify_flags: ssl.VerifyFlags) -> None:
-        self._context = context
-        self.check_hostname = check_hostname
-        self.verify_flags = verify_flags
-
-    def get_ca_certs(self, binary_form: bool = False) -> "list[Any]":
-        """The anchors that were loaded on top of default trust."""
-        return [] if self._context is None else self._context.get_ca_certs(binary_form)
-
-
-# --- making the object ---
 
 # Those of the C class: properties of subclasses must not come between.
 _mode: "Any" = _ssl._SSLContext.verify_mode
 _check: "Any" = _ssl._SSLContext.check_hostname
+# PyPy's setter asks the context for `check_hostname`, and would meet ours, which switches on what is to be off.
+_set_mode: "Callable[[ssl.SSLContext, int], None]" = getattr(_ssl._SSLContext, "_set_verify_mode", _mode.__set__)
 
 
 def interpositions(cls: type[ssl.SSLContext]) -> "dict[str, object]":
@@ -234,19 +204,16 @@ def release(cls: type[ssl.SSLContext]) -> None:
 
 
 def _wrap(
-    context: ssl.SSLContext,
-    make: "Callable[[], Any]",
-    server_side: bool,
-    server_hostname: object,
-    sock: object,
+    context: ssl.SSLContext, make: "Callable[[], Any]", server_side: bool, server_hostname: object, sock: object
 ) -> object:
     while True:
-        trust = _contexts.get(context)
-        if trust is None:
+        trust, system = _contexts.get(context), _system()
+        if trust is None or system is None:
             made = make()
             if context not in _contexts:
                 return made
             continue  # remembered by another thread meanwhile, whose own object may have been in the making
+        unusable = None if server_side else system.unusable()  # it may wait for the system: not in the lock
         with _lock:
             if _contexts.get(context) is not trust:
                 continue  # forgotten meanwhile: nobody but us would know that it is off
@@ -254,22 +221,26 @@ def _wrap(
             mode, check_hostname = _mode.__get__(context), _check.__get__(context)
             if server_side or mode == ssl.CERT_NONE:
                 return make()
-            reason = _beyond(context, trust)
-            if reason is None:
+            beyond = _beyond(context, trust) if unusable is None else None
+            if unusable is None and beyond is None:
                 if check_hostname and not server_hostname:
                     raise ValueError("check_hostname requires server_hostname")
-                settings = _Settings(context, check_hostname, context.verify_flags)
+                settings = _verifier.Settings(context, check_hostname, context.hostname_checks_common_name)
                 trust.suspended = mode, check_hostname
                 try:
                     _check.__set__(context, False)
-                    _mode.__set__(context, ssl.CERT_NONE)
+                    _set_mode(context, ssl.CERT_NONE)
                     made = make()
                 finally:
                     # Set again: who came between (a signal handler, a finalizer) has switched on and gone.
                     trust.suspended = mode, check_hostname
                     _resume(context, trust)
-                return _Connection(made, context, trust, settings, sock)
-        _record.note(f"a context is verified as stock does, not by {_SYSTEM}: {reason}")
+                verifying = partial(_verifying, context, trust)
+                return Connection(made, context, system, settings, trust.chains, verifying, sock)
+        if unusable is not None:
+            _note_unusable(unusable)
+        else:
+            _record.note(f"a context is verified as stock does, not by {_verifier.NAME}: {beyond}")
         _give_back(context, trust)
 
 
@@ -285,20 +256,33 @@ def _resume(context: ssl.SSLContext, trust: _Trust) -> None:
         trust.suspended = None
 
 
+def _verifying(context: ssl.SSLContext, trust: _Trust, function: "Callable[[], Any]") -> "Any":
+    """``function()``, while OpenSSL's own verification is on in the context, as everybody sees it."""
+    with _lock:
+        _resume(context, trust)
+        return function()
+
+
 def _beyond(context: ssl.SSLContext, trust: _Trust) -> str | None:
-    """What the context demands that the operating system cannot be told."""
+    """What the program demands of the context that the operating system cannot be told.
+
+    Not what the settings demand: then a whole process would do without the operating system for one file.
+    """
     flags, anchors = context.verify_flags, context.cert_store_stats()
+    if trust.beyond == (flags, anchors):
+        return None
+    no_cas, from_settings = trust.from_settings
     if flags & (ssl.VERIFY_CRL_CHECK_LEAF | ssl.VERIFY_CRL_CHECK_CHAIN):
         return "it checks revocation lists of its own"
-    if anchors["x509"] != anchors["x509_ca"]:
+    if _no_cas(context) > no_cas:
         return "one of its own trust anchors is not a CA"
-    if trust.anchors != (flags, anchors):
-        if flags & getattr(ssl, "VERIFY_X509_PARTIAL_CHAIN", 0):
-            own = context.get_ca_certs()
-            subjects = [anchor["subject"] for anchor in own]
-            if any(anchor["issuer"] not in subjects for anchor in own):
-                return "one of its own trust anchors is an intermediate CA"
-        trust.anchors = flags, anchors
+    # macOS takes any certificate for the end of a chain that it is told to, Windows only one that has signed itself.
+    if sys.platform != "darwin" and flags & getattr(ssl, "VERIFY_X509_PARTIAL_CHAIN", 0):
+        own = _verifier.decode(context.get_ca_certs(True))
+        subjects = [info["subject"] for info in own.values()]
+        if any(info["issuer"] not in subjects for der, info in own.items() if der not in from_settings):
+            return "one of its own trust anchors is an intermediate CA"
+    trust.beyond = flags, anchors
     return None
 
 
@@ -324,167 +308,3 @@ def _guarded(cls: type[ssl.SSLContext], name: str) -> property:
             stock.__set__(self, value)
 
     return property(get, set_, doc=stock.__doc__)
-
-
-# --- the object ---
-
-
-class _Connection:
-    """Stands before the `_ssl._SSLSocket` of a client connection, in the `_sslobj` of an SSLSocket or SSLObject.
-
-    What is not defined here is that of the object behind.
-    """
-
-    __slots__ = ("_context", "_final", "_leaf", "_refusal", "_settings", "_sock", "_ssl", "_trust")
-
-    def __init__(self, made: "Any", context: ssl.SSLContext, trust: _Trust, settings: _Settings, sock: "Any") -> None:
-        self._ssl = made
-        self._context = context
-        self._trust = trust
-        self._settings = settings
-        self._sock = None if sock is None else ref(sock)  # the SSLSocket holds us
-        self._leaf: bytes | None = None  # the server certificate that was verified
-        self._final = False  # and no other can come
-        self._refusal: tuple[str, int] | None = None
-
-    def __getattr__(self, name: str) -> "Any":
-        return getattr(self._ssl, name)
-
-    def do_handshake(self) -> None:
-        self._raise_refusal()
-        self._ssl.do_handshake()
-        self._verify()
-
-    def read(self, size: int, *buffer: "Any") -> "Any":
-        self._ready()
-        got = self._ssl.read(size, *buffer)
-        if not self._final:
-            try:
-                self._verify()  # a renegotiation may have happened inside
-            except BaseException:
-                for into in buffer:
-                    memoryview(into).cast("B")[:got] = bytes(got)
-                raise
-        return got
-
-    def write(self, data: "Any") -> int:
-        self._ready()
-        written: int = self._ssl.write(data)
-        return written
-
-    def getpeercert(self, binary_form: bool = False, /) -> "Any":
-        if self._leaf is None:  # as stock has it after a refusal, where the handshake never ends
-            raise ValueError("handshake not done yet")
-        if not self._final:
-            self._verify()
-        return self._peer(binary_form)
-
-    def get_verified_chain(self) -> "Any":
-        # The operating system does not hand out the chain that it verified, and what OpenSSL has put together was not
-        # verified by anybody, except for its first certificate.
-        chain = None if self._leaf is None else self._ssl.get_unverified_chain()
-        return chain and chain[:1]
-
-    @property
-    def context(self) -> ssl.SSLContext:
-        context: ssl.SSLContext = self._ssl.context
-        return context
-
-    @context.setter
-    def context(self, context: ssl.SSLContext) -> None:
-        self._ssl.context = context
-
-    @property
-    def owner(self) -> "Any":
-        return self._ssl.owner
-
-    @owner.setter
-    def owner(self, owner: "Any") -> None:
-        self._ssl.owner = owner
-
-    @property
-    def session(self) -> "Any":
-        if self._leaf is None:
-            return None  # a session with somebody who is not verified is of no use to anybody
-        if self._leaf not in self._trust.chains:
-            self._trust.chains[self._leaf] = self._chain(self._leaf)
-        return self._ssl.session
-
-    @session.setter
-    def session(self, session: "Any") -> None:
-        self._ssl.session = session
-
-    def _ready(self) -> None:
-        """Before a byte of the application passes: OpenSSL would do an outstanding handshake by itself, unverified."""
-        if not self._final:
-            self.do_handshake()
-
-    def _verify(self) -> None:
-        """Let the operating system verify the server, unless it has verified this certificate of it.
-
-        More than once: up to TLS 1.2 a renegotiation can bring another certificate.
-        """
-        self._raise_refusal()
-        try:
-            leaf = self._ssl.getpeercert(True)
-        except ValueError:
-            return  # in the middle of a renegotiation: what came so far is from whom was verified
-        if leaf is None or leaf != self._leaf:
-            try:
-                self._ask(leaf)
-            except Exception as error:  # whatever goes wrong: what is not verified is refused
-                self._refuse(error)
-            self._leaf = leaf
-        self._final = self._ssl.version() == "TLSv1.3"
-
-    def _ask(self, leaf: bytes | None) -> None:
-        verify = _verifier()
-        if leaf is None or verify is None:
-            raise ssl.SSLCertVerificationError("the server sent no certificate")
-        if self._ssl.context is not self._context:
-            raise ssl.SSLCertVerificationError("its context was replaced before it was verified")
-        settings, server_hostname = self._settings, self._ssl.server_hostname
-        if settings.check_hostname:
-            if not server_hostname:
-                raise ssl.SSLCertVerificationError("there is no host name to check")
-            # The operating system falls back to the common name; urllib3 forbids that.
-            if not self._context.hostname_checks_common_name and not self._peer(False).get("subjectAltName"):
-                raise ssl.SSLCertVerificationError("the certificate has no subjectAltName")
-        verify(settings, self._chain(leaf), server_hostname=server_hostname)
-
-    def _chain(self, leaf: bytes) -> list[bytes]:
-        """`leaf` and what else the server has sent, as DER.  A resumed session brings the leaf alone."""
-        sent = [certificate.public_bytes(_ssl.ENCODING_DER) for certificate in self._ssl.get_unverified_chain() or ()]
-        others = [certificate for certificate in sent if certificate != leaf]
-        return [leaf, *others] if others else self._trust.chains.get(leaf, [leaf])
-
-    def _peer(self, binary_form: bool) -> "Any":
-        with _lock:  # OpenSSL decodes it only for a context that verifies
-            _resume(self._context, self._trust)
-            return self._ssl.getpeercert(binary_form)
-
-    def _refuse(self, error: Exception) -> "NoReturn":
-        message = str(getattr(error, "verify_message", "") or error) or type(error).__name__
-        self._refusal = message, getattr(error, "verify_code", 0)
-        self._leaf = None
-        sock = None if self._sock is None else self._sock()
-        if sock is not None:
-            try:
-                # Not close(): SSLSocket.do_handshake sets the timeout afterwards, and its error would hide ours.
-                _socket.socket.shutdown(sock, socket.SHUT_RDWR)
-            except (OSError, TypeError):  # the server was faster, or it is not a socket
-                pass
-        raise _refusal(*self._refusal) from None if isinstance(error, ssl.SSLCertVerificationError) else error
-
-    def _raise_refusal(self) -> None:
-        if self._refusal is not None:
-            raise _refusal(*self._refusal)
-
-
-def _refusal(message: str, code: int) -> ssl.SSLCertVerificationError:
-    """In OpenSSL's words and with its attributes: programs look for both."""
-    text = f"[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: {message} ({_SYSTEM})"
-    error = ssl.SSLCertVerificationError(1, text)
-    error.library, error.reason = "SSL", "CERTIFICATE_VERIFY_FAILED"
-    error.verify_message, error.verify_code = message, code
-    return error
