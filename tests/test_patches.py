@@ -215,7 +215,7 @@ def test_pyopenssl_without_load_locations_and_without_a_store(
             self.calls.append("default")
 
     certifi, crypto = pytest.importorskip("certifi"), pytest.importorskip("OpenSSL").crypto
-    monkeypatch.setattr(_OpenSSL, "system_bytes", authorities.system.cert_pem.bytes)
+    monkeypatch.setattr(_OpenSSL, "system_bytes", lambda bundle: authorities.system.cert_pem.bytes())
     module: Any = SimpleNamespace(
         SSL=SimpleNamespace(Context=Context), crypto=SimpleNamespace(X509Store=type("Store", (), {}))
     )
@@ -228,7 +228,7 @@ def test_pyopenssl_without_load_locations_and_without_a_store(
         assert first == (None, "/folder")
         assert second is third  # parsed once
         assert crypto.dump_certificate(crypto.FILETYPE_PEM, second) == authorities.system.cert_pem.bytes()
-        monkeypatch.setattr(_OpenSSL, "system_bytes", lambda: None)
+        monkeypatch.setattr(_OpenSSL, "system_bytes", lambda bundle: None)
         context = Context()
         context.load_verify_locations(certifi.where())
         context.set_default_verify_paths()
