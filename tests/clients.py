@@ -691,6 +691,134 @@ def trio(url: str, trust: str) -> None:
     trio.run(connect)
 
 
+def psycopg2(url: str, trust: str) -> None:
+    import psycopg2
+
+    psycopg2.connect(**psycopg_options(url, trust), dbname="d")
+
+
+def adbc_postgresql(url: str, trust: str) -> None:
+    import adbc_driver_postgresql
+
+    options = psycopg_options(url, trust)
+    host, port = options.pop("host"), options.pop("port")
+    adbc_driver_postgresql.connect(f"postgresql://{host}:{port}/d?{urllib.parse.urlencode(options)}").close()
+
+
+def ydb(url: str, trust: str) -> None:
+    import grpc
+    import ydb
+
+    roots = None if trust == "default" else Path(trust).read_bytes()
+    endpoint = "{}:{}".format(*address(url))
+    configuration = ydb.DriverConfig(f"grpcs://{endpoint}", "/local", root_certificates=roots)
+    with ydb.connection.channel_factory(endpoint, configuration) as channel:
+        ready(lambda: grpc.channel_ready_future(channel).result(timeout=1))
+
+
+def gdal_options(trust: str) -> dict[str, str]:
+    return {"default": {}, "off": {"GDAL_HTTP_UNSAFESSL": "YES"}}.get(trust, {"GDAL_CURL_CA_BUNDLE": trust})
+
+
+def pyogrio(url: str, trust: str) -> None:
+    import pyogrio
+
+    pyogrio.set_gdal_config_options(gdal_options(trust))
+    pyogrio.read_info(f"/vsicurl/{url}x.gpkg")
+
+
+def fiona(url: str, trust: str) -> None:
+    import fiona
+
+    with fiona.Env(**gdal_options(trust)):
+        fiona.open(f"/vsicurl/{url}x.gpkg")
+
+
+def rasterio(url: str, trust: str) -> None:
+    import rasterio
+
+    with rasterio.Env(**gdal_options(trust)):
+        rasterio.open(f"/vsicurl/{url}x.tif")
+
+
+def pyproj(url: str, trust: str) -> None:
+    child = os.fork()  # PROJ reads the address once, and pyproj gives a CA file to the thread only that names it
+    if not child:
+        try:
+            os.environ["PROJ_NETWORK_ENDPOINT"] = url
+            if trust == "off":
+                os.environ["PROJ_UNSAFE_SSL"] = "ON"
+            import pyproj.network
+
+            pyproj.network.set_network_enabled(True)
+            if trust not in ("default", "off"):
+                pyproj.network.set_ca_bundle_path(trust)
+            pyproj.Transformer.from_pipeline("+proj=hgridshift +grids=ca_nrc_ntv2_0.tif").transform(0, 0)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    raise ConnectionError("there is no such grid")
+
+
+def netcdf4(url: str, trust: str) -> None:
+    import netCDF4
+
+    if trust != "default":
+        netCDF4.rc_set("HTTP.SSL.CAINFO", trust)
+    netCDF4.Dataset(f"{url}x.nc#mode=bytes")  # else it speaks DAP, and is killed by what is none
+
+
+def pyav(url: str, trust: str) -> None:
+    import av
+
+    options = {"tls_verify": "0" if trust == "off" else "1"}  # the default, since av 19
+    if trust not in ("default", "off"):
+        options["ca_file"] = trust
+    try:
+        av.open(f"{url}x.mp4", options=options)
+    except av.error.InvalidDataError:  # it is no film, but it was sent
+        pass
+
+
+def httpr(url: str, trust: str) -> None:
+    import httpr
+
+    options: dict[str, Any] = {"default": {}, "off": {"verify": False}}.get(trust, {"ca_cert_file": trust})
+    httpr.Client(**options).get(url)
+
+
+def pulsar(url: str, trust: str) -> None:
+    import pulsar
+
+    options: dict[str, Any] = {"default": {}, "off": {"tls_allow_insecure_connection": True}}.get(
+        trust, {"tls_trust_certs_file_path": trust}
+    )
+    client = pulsar.Client(
+        url.replace("https:", "pulsar+ssl:").rstrip("/"),
+        operation_timeout_seconds=1,
+        tls_validate_hostname=trust != "off",
+        logger=pulsar.ConsoleLogger(pulsar.LoggerLevel.Error),
+        **options,
+    )
+    try:
+        client.create_producer("topic")
+    finally:
+        client.close()
+
+
+def couchbase(url: str, trust: str) -> None:
+    from datetime import timedelta
+
+    from couchbase.auth import PasswordAuthenticator
+    from couchbase.cluster import Cluster
+    from couchbase.options import ClusterOptions, ClusterTimeoutOptions
+
+    options: dict[str, Any] = {"default": {}, "off": {"tls_verify": "none"}}.get(trust, {"trust_store_path": trust})
+    address = url.replace("https:", "couchbases:").rstrip("/")
+    limits = ClusterTimeoutOptions(bootstrap_timeout=timedelta(seconds=1))
+    Cluster(address, ClusterOptions(PasswordAuthenticator("u", "p"), timeout_options=limits, **options))
+
+
 # In the text of exceptions that say it in words only; the second is urllib3's own check of the host name.
 REFUSALS = (
     "CERTIFICATE_VERIFY_FAILED",

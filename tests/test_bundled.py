@@ -31,6 +31,7 @@ PACKAGED = [
     ("botocore", "botocore/cacert.pem"),
     ("botocore", "awscli/botocore/cacert.pem"),
     ("boto", "boto/cacerts/cacerts.txt"),
+    ("gslib", "gslib/data/cacerts.txt"),  # gsutil
     ("grpc", "grpc/_cython/_credentials/roots.pem"),
     ("httplib2", "httplib2/cacerts.txt"),
     ("requests", "requests/cacert.pem"),

@@ -5,9 +5,11 @@ nothing.  Each has the two functions of `Patch`.
 
 A submodule that is imported later than its package (``urllib3.contrib.pyopenssl``) is put into `submodules` by
 ``patch`` of the package's file: the finder knows the names of the files only, so that start-up need not read them.
-Contexts that a library built before the injection are renewed by `contexts`, and what needs wrapt goes through
-`wrapping`: two files without the underscore that makes a file a patch.
+Contexts that a library built before the injection are renewed by `contexts`, what needs wrapt goes through `wrapping`,
+and what several libraries share is in `gdal` and `libpq`: files without the underscore that makes a file a patch.
 """
+
+import os
 
 from .. import _record
 
@@ -47,6 +49,27 @@ def system_file(bundle: str | None = None) -> str | None:
     return path
 
 
+def is_default(named: object) -> bool:
+    """Whether `named` means default trust: it is empty, or the CA bundle that a library carries as its own default.
+
+    A path is taken as the user's own, too, if the package was half removed after this process started.
+    """
+    if named is None or named == "":
+        return True
+    try:
+        from ..stores import _bundled
+    except Exception:
+        return False
+    return _bundled.library(named) is not None
+
+
+def default_file(named: object = None) -> str | None:
+    """`system_file` in the place of `named`; None if that is the user's own, or there is no store."""
+    if not is_default(named):
+        return None
+    return system_file(os.path.abspath(os.fsdecode(named)) if named else None)  # type: ignore[arg-type]
+
+
 def _export() -> "ModuleType | None":
     try:
         from ..stores import _export as export
@@ -56,6 +79,9 @@ def _export() -> "ModuleType | None":
     return export
 
 
+# Why a library keeps the anchors that are compiled into it.
+ON_DEMAND = "Windows fetches public roots on demand: a list of its store does not replace the anchors compiled in"
+
 # The modules that were imported before the injection: the contexts that they keep were built without it.
 late: "set[str]" = set()
 
@@ -63,7 +89,7 @@ late: "set[str]" = set()
 class Submodule:
     """What a patch file is, for one submodule of its library."""
 
-    def __init__(self, patch: "Callable[[ModuleType], None]", unpatch: "Callable[[ModuleType], None]") -> None:
+    def __init__(self, patch: "Callable[[ModuleType], str | None]", unpatch: "Callable[[ModuleType], None]") -> None:
         self.patch = patch
         self.unpatch = unpatch
 

@@ -3,9 +3,7 @@
 https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-SSLROOTCERT
 """
 
-import os
-
-from . import system_file, wrapping
+from . import libpq, wrapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,11 +35,5 @@ def unpatch(module: "ModuleType") -> None:
 
 def _with_system_store(module: "ModuleType", conninfo: str) -> str:
     """`conninfo`, as libpq takes it, with a file in the place of ``system``; `module` is ``psycopg.conninfo``."""
-    given = module.conninfo_to_dict(conninfo)
-    root = given.get("sslrootcert", os.environ.get("PGSSLROOTCERT"))
-    mode = given.get("sslmode", os.environ.get("PGSSLMODE", "verify-full"))
-    # With "system" libpq verifies the host name too, and refuses to do less: that refusal stays its own.
-    if root != "system" or mode != "verify-full":
-        return conninfo
-    path = system_file()
-    return conninfo if path is None else str(module.make_conninfo(conninfo, sslrootcert=path, sslmode=mode))
+    ours = libpq.trust(module.conninfo_to_dict(conninfo))
+    return str(module.make_conninfo(conninfo, **ours)) if ours else conninfo

@@ -18,6 +18,7 @@ _BUNDLES = (
     ("certifi", "cacert.pem"),
     ("botocore", "cacert.pem"),
     ("boto", os.path.join("cacerts", "cacerts.txt")),
+    ("gslib", os.path.join("data", "cacerts.txt")),
     ("grpc", os.path.join("_cython", "_credentials", "roots.pem")),
     ("httplib2", "cacerts.txt"),
     ("requests", "cacert.pem"),  # before 2.16

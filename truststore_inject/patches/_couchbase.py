@@ -1,0 +1,60 @@
+"""couchbase's C++ core looks for anchors below /etc/ssl, Debian's place, and in a list that is compiled in.
+
+For the hosts of Couchbase Capella it has a CA compiled in, which it forgets where a file is named: they stay in stock.
+https://docs.couchbase.com/python-sdk/current/howtos/managing-connections.html
+"""
+
+import sys
+
+from . import ON_DEMAND, Submodule, default_file, submodules, wrapping
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+    from typing import Any
+
+_CAPELLA = "cloud.couchbase.com"  # the core's own test of a host
+
+
+def patch(module: "ModuleType") -> None:
+    """Have its submodule patched when it is imported."""
+    submodules["couchbase.logic.cluster_settings"] = Submodule(_patch, _unpatch)
+
+
+def unpatch(module: "ModuleType") -> None:
+    """Nothing of the package itself was replaced."""
+
+
+def _patch(settings: "ModuleType") -> str | None:
+    if sys.platform == "win32":
+        return ON_DEMAND
+    if not hasattr(settings, "ClusterSettings"):
+        return "this version has no ClusterSettings"
+    wrapping.wrap(settings.ClusterSettings, "build_cluster_settings", _build)
+    return None
+
+
+def _unpatch(settings: "ModuleType") -> None:
+    if hasattr(settings, "ClusterSettings"):
+        wrapping.unwrap(settings.ClusterSettings)
+
+
+def _build(wrapped: "Callable[..., Any]", instance: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> "Any":
+    settings = wrapped(*args, **kwargs)
+    options = settings.cluster_options
+    given = {**settings.auth, **options}
+    if _verifies(settings.connstr) and given.get("tls_verify") != "none":
+        path = default_file(given.get("trust_store_path"))
+        if path is not None:
+            for some in (settings.auth, options):
+                if some is options or "trust_store_path" in some:
+                    some["trust_store_path"] = path
+    return settings
+
+
+def _verifies(address: str) -> bool:
+    """Whether TLS is spoken to hosts other than Capella's."""
+    scheme, _, hosts = address.partition("://")
+    names = [host.partition(":")[0] for host in hosts.partition("/")[0].split(",")]
+    return scheme == "couchbases" and not any(name.endswith(_CAPELLA) for name in names)

@@ -1,0 +1,28 @@
+"""pulsar-client gives certifi's file to its C++ core where nobody names ``tls_trust_certs_file_path``."""
+
+from . import default_file, wrapping
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+    from typing import Any
+
+_METHOD = "tls_trust_certs_file_path"
+
+
+def patch(module: "ModuleType") -> None:
+    """Wrap the method of the core's that takes the path."""
+    wrapping.wrap(module._pulsar.ClientConfiguration, _METHOD, _trust)
+
+
+def unpatch(module: "ModuleType") -> None:
+    """Put the method back."""
+    wrapping.unwrap(module._pulsar.ClientConfiguration)
+
+
+def _trust(wrapped: "Callable[..., Any]", instance: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> "Any":
+    path = default_file(args[0]) if args else None
+    if path is not None:
+        args = (path, *args[1:])
+    return wrapped(*args, **kwargs)

@@ -1,0 +1,67 @@
+"""pyproj gives certifi's file to PROJ's libcurl, where no variable names another.
+
+A variable that holds a library's bundle counts as unset: pyogrio, fiona and rasterio put certifi's file there.
+https://pyproj4.github.io/pyproj/stable/transformation_grids.html
+"""
+
+import os
+
+from . import default_file, is_default, late, wrapping
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+    from typing import Any
+
+# What PROJ looks at, in this order: https://proj.org/en/stable/usage/network.html
+_VARIABLES = ("PROJ_CURL_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+
+# The arguments of the last call that stock would have answered in another way.
+_last: "dict[ModuleType, tuple[tuple[Any, ...], dict[str, Any]]]" = {}
+
+
+def patch(module: "ModuleType") -> str | None:
+    """Wrap ``set_ca_bundle_path``, and call it again as pyproj did when it was imported."""
+    network = module.network
+    if not hasattr(network, "set_ca_bundle_path"):  # before 3.0
+        return "this version has no network.set_ca_bundle_path"
+
+    def set_ca_bundle_path(
+        wrapped: "Callable[..., None]", instance: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]"
+    ) -> None:
+        _last.pop(module, None)
+        path = _choose(args[0] if args else kwargs.get("ca_bundle_path"))
+        if path is None:
+            wrapped(*args, **kwargs)
+        else:
+            wrapped(path)
+            _last[module] = args, kwargs
+
+    wrapping.wrap(network, "set_ca_bundle_path", set_ca_bundle_path)
+    if "pyproj" in late:
+        return "which CA file it was given cannot be asked: it keeps that until set_ca_bundle_path() is called again"
+    network.set_ca_bundle_path()
+    return None
+
+
+def unpatch(module: "ModuleType") -> None:
+    """Put the function back, and let it do what it would have done."""
+    wrapping.unwrap(module.network)
+    args, kwargs = _last.pop(module, (None, {}))
+    if args is not None:
+        module.network.set_ca_bundle_path(*args, **kwargs)
+
+
+def _choose(given: "Any") -> str | None:
+    """The file that takes the place of what stock would choose, or None."""
+    if given not in (None, True, False, ""):
+        return default_file(given)
+    if given is not True:  # that is certifi's file, whatever the variables say
+        named = [os.environ[name] for name in _VARIABLES if os.environ.get(name)]
+        own = next((path for path in named if not is_default(path)), None)
+        if own is not None:
+            return None if own == named[0] else own  # PROJ reads the first by itself
+    import certifi
+
+    return default_file(certifi.where())

@@ -1,0 +1,31 @@
+"""ydb carries a bundle as the text of a module, and gives it to grpc where nobody names ``root_certificates``."""
+
+import sys
+
+from . import ON_DEMAND, system_bytes, wrapping
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+    from typing import Any
+
+
+def patch(module: "ModuleType") -> str | None:
+    """Wrap the function that gives the bundle."""
+    if sys.platform == "win32":
+        return ON_DEMAND
+    wrapping.wrap(module.default_pem, "load_default_pem", _load_default_pem)
+    return None
+
+
+def unpatch(module: "ModuleType") -> None:
+    """Put the function back."""
+    wrapping.unwrap(module.default_pem)
+
+
+def _load_default_pem(
+    wrapped: "Callable[..., bytes]", instance: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]"
+) -> bytes:
+    system = system_bytes()
+    return wrapped(*args, **kwargs) if system is None else system
