@@ -237,6 +237,30 @@ def test_the_next_one_fails_as_it_would_by_itself(tmp_path: Path) -> None:
         assert (found.returncode, found.stderr.splitlines()[-1]) == (stock.returncode, stock.stderr.splitlines()[-1])
 
 
+PIPX = """
+import os
+def _fix_subprocess_env(env):
+    env.pop("PYTHONPATH", None)
+    return env
+"""
+
+
+def test_pipx_keeps_the_start_folder_and_takes_the_rest(tmp_path: Path) -> None:
+    """What pipx does, without pipx: tests/test_run_tools.py has the real one."""
+    (tmp_path / "pipx").mkdir()
+    (tmp_path / "pipx" / "__init__.py").touch()
+    (tmp_path / "pipx" / "util.py").write_text(PIPX)
+    code = """
+import json, os, pipx, pipx.util, truststore_inject
+kept = [pipx.util._fix_subprocess_env(dict(os.environ)).get("PYTHONPATH")]
+truststore_inject.extract()
+print(json.dumps([*kept, pipx.util._fix_subprocess_env(dict(os.environ)).get("PYTHONPATH")]))
+"""
+    assert json_under_run(sys.executable, "-c", code, PYTHONPATH=tmp_path) == [START_FOLDER, None]
+    result = run("-c", code, env=environment(PYTHONPATH=tmp_path))
+    assert json.loads(result.stdout) == [None, None]
+
+
 # The command is started as a shell would start it.
 
 
