@@ -113,6 +113,7 @@ truststore_inject/patches/_httpcore.py
 truststore_inject/patches/_httpr.py
 truststore_inject/patches/_mysql.py
 truststore_inject/patches/_netCDF4.py
+truststore_inject/patches/_pipx.py
 truststore_inject/patches/_psycopg.py
 truststore_inject/patches/_psycopg2.py
 truststore_inject/patches/_pulsar.py
