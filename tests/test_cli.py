@@ -13,7 +13,7 @@ import subprocess
 import sys
 import sysconfig
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -271,7 +271,7 @@ def test_what_takes_longer_than_a_second_shows_its_progress(env: dict[str, str])
 def test_the_proof(env: dict[str, str]) -> None:
     result = command("check", env=env)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "All of it is right." in result.stdout
+    assert "Everything is as it should be." in result.stdout
     assert max(map(len, result.stdout.splitlines())) <= 80
     rows = {row["client"]: row for row in report("check", env=env)["clients"]}
     assert {"urllib.request", "asyncio", "requests", "httpx", "aiohttp", "urllib3"} <= rows.keys()
@@ -295,7 +295,7 @@ def test_the_proof_of_a_pip_that_its_distributor_has_changed(env: dict[str, str]
     assert rows["requests"]["injected"]["in store"] == "no"
     assert rows["requests"]["injected"]["pinned"] == "yes"
     assert rows["aiohttp"]["bundle"] is None
-    assert f"requests asks {bundle}" in " ".join(command("check", env=env).stdout.split())
+    assert f"requests trusts {bundle}" in " ".join(command("check", env=env).stdout.split())
 
 
 @pytest.mark.long
@@ -343,7 +343,7 @@ def trust_name(authority: trustme.CA) -> str:
     ("case", "words"),
     [
         ("unknown", "Unknown issuer: the CA "),
-        ("wrong_host", "Wrong name: you asked for localhost, the certificate is for other.example."),
+        ("wrong_host", "Wrong name: you asked for localhost, but the certificate is for other.example."),
         ("expired", "Expired: The server's certificate was valid until "),
     ],
 )
@@ -376,6 +376,10 @@ def serving() -> Iterator[Callable[[trustme.LeafCert], str]]:
         ("linux", {"ID": "debian"}, "/usr/local/share/ca-certificates/ca.crt && update-ca-certificates"),
         ("linux", {"ID": "alpine"}, "/usr/local/share/ca-certificates/ca.crt && update-ca-certificates"),
         ("linux", {"ID": "almalinux", "ID_LIKE": "rhel centos fedora"}, "/etc/pki/ca-trust/source/anchors/"),
+        ("linux", {"ID": "azurelinux"}, "update-ca-trust"),
+        ("linux", {"ID": "amzn", "ID_LIKE": "fedora"}, "update-ca-trust"),
+        ("linux", {"ID": "openEuler"}, "update-ca-trust"),
+        ("linux", {"ID": "photon"}, "rehash_ca_certificates.sh"),
         ("linux", {"ID": "opensuse-leap", "ID_LIKE": "suse opensuse"}, "/etc/pki/trust/anchors/"),
         ("linux", {"ID": "manjaro", "ID_LIKE": "arch"}, "trust anchor --store"),
         ("linux", {"ID": "nixos"}, "security.pki.certificateFiles"),
@@ -385,22 +389,64 @@ def serving() -> Iterator[Callable[[trustme.LeafCert], str]]:
         ("darwin", None, "security add-trusted-cert"),
     ],
 )
-def test_how_to_add_a_ca_on_this_system(
-    platform_: str, release: dict[str, str] | None, words: str, monkeypatch: pytest.MonkeyPatch
+def test_how_to_add_a_ca_where_no_tool_is_installed(
+    platform_: str, release: dict[str, str] | None, words: str, machine: Callable[..., str]
 ) -> None:
     """The commands are those of the systems' own documentation; here only the choice among them is tested."""
-    from truststore_inject.cli import _diagnosis
+    assert words in machine(platform_, release)
 
-    def os_release() -> dict[str, str]:
-        if release is None:
-            raise OSError("no such file")
-        return release
 
-    monkeypatch.setattr(_diagnosis.sys, "platform", platform_)
-    monkeypatch.setattr(_diagnosis.platform, "freedesktop_os_release", os_release)
-    command, without_root = _diagnosis.how_to_add()
-    assert words in command
-    assert "TRUSTSTORE_INJECT_EXTRA_CA_CERTS" in without_root
+@pytest.mark.parametrize(
+    ("tools", "folders", "words"),
+    [
+        (["update-ca-trust", "trust"], ["/etc/pki/ca-trust/source/anchors"], "/etc/pki/ca-trust/source/anchors/ &&"),
+        (["update-ca-trust", "trust"], ["/etc/ca-certificates/trust-source"], "trust anchor --store ca.pem"),
+        (["update-ca-certificates", "trust"], ["/usr/local/share/ca-certificates"], "ca-certificates/ca.crt &&"),
+        (["update-ca-certificates"], ["/etc/pki/trust/anchors"], "cp ca.pem /etc/pki/trust/anchors/ &&"),
+        (["update-ca-certificates"], [], "/usr/local/share/ca-certificates/ca.crt && update-ca-certificates"),
+        (["rehash_ca_certificates.sh"], ["/etc/ssl/certs"], "/etc/ssl/certs/ && rehash_ca_certificates.sh"),
+        (["update-ca-trust"], [], "update-ca-trust"),
+        (["trust"], [], "update-ca-certificates  # of the package ca-certificates"),  # p11-kit alone
+    ],
+)
+@pytest.mark.parametrize("path", [None, "/usr/sbin"])
+def test_how_to_add_a_ca_with_what_is_installed(
+    tools: list[str], folders: list[str], words: str, path: str | None, machine: Callable[..., str]
+) -> None:
+    """Whatever the distribution calls itself, and also if the tool is on the PATH of administrators alone."""
+    assert words in machine("linux", {"ID": "of-my-own"}, tools, folders, path)
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """The commands for a machine with that ``os-release``, those tools (on that path) and those folders."""
+    from truststore_inject.cli import _adding
+
+    def commands(
+        platform_: str,
+        release: dict[str, str] | None,
+        tools: Sequence[str] = (),
+        folders: Sequence[str] = (),
+        where: str | None = None,
+    ) -> str:
+        def os_release() -> dict[str, str]:
+            if release is None:
+                raise OSError("no such file")
+            return release
+
+        def which(tool: str, path: str) -> bool:
+            return tool in tools and (where is None or where in path.split(":"))
+
+        monkeypatch.setenv("PATH", "/usr/bin")
+        monkeypatch.setattr(_adding.sys, "platform", platform_)
+        monkeypatch.setattr(_adding.platform, "freedesktop_os_release", os_release)
+        monkeypatch.setattr(_adding.shutil, "which", which)
+        monkeypatch.setattr(_adding.os.path, "isdir", folders.__contains__)
+        command, without_root = _adding.how_to_add()
+        assert "TRUSTSTORE_INJECT_EXTRA_CA_CERTS" in without_root
+        return command
+
+    return commands
 
 
 def test_not_yet_valid(env: dict[str, str], authorities: Authorities, serving: Callable[..., str]) -> None:
@@ -425,7 +471,7 @@ def test_a_forgotten_intermediate(env: dict[str, str], serving: Callable[..., st
     leaf = certificate("localhost", key, extensions, "Some Intermediate", ca_key)
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     found = diagnosis(serving(trustme.LeafCert(pem, leaf, [])), env=env, code=1)
-    assert found["reason"].startswith("The server forgot its intermediate: ")
+    assert found["reason"].startswith("Missing intermediate: ")
     assert "CN=Some Intermediate" in found["reason"]
     assert any("http://ca.example/intermediate.crt" in line for line in found["fix"])
 
@@ -452,7 +498,7 @@ def test_refused_by_x509_strict_only(
     leaf = trustme.LeafCert(leaf.private_key_pem.bytes(), leaf.cert_chain_pems[0].bytes(), [ca])
     (tmp_path / "ca.pem").write_bytes(ca)
     found = diagnosis(serving(leaf), "--ca-file", str(tmp_path / "ca.pem"), env=env, code=1)
-    assert found["reason"].startswith("Refused only by VERIFY_X509_STRICT")
+    assert found["reason"].startswith("Refused only because of VERIFY_X509_STRICT")
     assert lack in found["reason"]
     assert any("TRUSTSTORE_INJECT_X509_STRICT=0" in line for line in found["fix"])
 
@@ -468,7 +514,7 @@ def test_a_name_that_a_terminal_would_obey(env: dict[str, str], serving: Callabl
     result = command("check", serving(authority.issue_cert(*HOSTS)), env={**env, "PYTHONIOENCODING": "ascii"})
     assert result.returncode == 1, result.stderr
     assert "\033" not in result.stdout
-    assert "Evil?[2J \\xe9" in result.stdout
+    assert "Evil\\x1b[2J \\xe9" in result.stdout
 
 
 def test_a_variable_that_makes_requests_refuse(
@@ -712,7 +758,7 @@ def test_a_closed_pipe(env: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("system", "closed", "code"), [("win32", "pipe", 141), ("linux", "pipe", 1), ("win32", "something else", 1)]
+    ("system", "closed", "code"), [("win32", "pipe", 141), ("linux", "pipe", 4), ("win32", "something else", 1)]
 )
 def test_a_closed_pipe_in_the_words_of_windows(system: str, closed: str, code: int, env: dict[str, str]) -> None:
     program = f"""
@@ -732,6 +778,23 @@ sys.exit(main(["status"]))
 """
     result = run("-c", program, env=env)
     assert (result.returncode, result.stdout, "Traceback" in result.stderr) == (code, "", code == 1)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="only Linux has /dev/full")
+@pytest.mark.parametrize(
+    ("redirection", "words"),
+    [
+        (">/dev/full", "standard output cannot be written: No space left on device"),
+        (">&-", "standard output is closed"),
+    ],
+)
+def test_an_output_that_takes_nothing(redirection: str, words: str, env: dict[str, str]) -> None:
+    for arguments in ("status", "status --json", "export"):
+        line = ["sh", "-c", f'"$0" -m truststore_inject {arguments} {redirection}', sys.executable]
+        result = subprocess.run(line, env=env, capture_output=True, text=True)
+        assert (result.returncode, result.stderr) == (4, f"truststore-inject: {words}\n"), arguments
+        silent = subprocess.run([*line[:2], f"{line[2]} 2>&-", *line[3:]], env=env, capture_output=True)
+        assert (silent.returncode, silent.stdout) == (4, b"")
 
 
 @openssl_store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import datetime
 import errno
 import io
@@ -32,17 +33,23 @@ from test_cli import speaking
 
 from truststore_inject import _status, stores
 from truststore_inject.cli import (
+    _certificate,
     _children,
     _clients,
     _diagnosis,
+    _handshake,
     _influences,
+    _judges,
+    _reasons,
     _sitecustomize,
     _target,
     _terminal,
     export,
     status,
 )
+from truststore_inject.cli._certificate import Certificate
 from truststore_inject.cli._failure import Failure
+from truststore_inject.cli._handshake import Deadline
 from truststore_inject.cli._target import Target
 
 HERE = Target("server.test", 443, None)
@@ -50,15 +57,15 @@ PUBLIC = Target("www.public-name.org", 443, None)
 NOW, DAY = datetime.datetime.now(datetime.timezone.utc), datetime.timedelta(days=1)
 
 
-def load(pem: trustme.Blob | bytes) -> x509.Certificate:
-    return x509.load_pem_x509_certificate(pem if isinstance(pem, bytes) else pem.bytes())
+def load(pem: trustme.Blob | bytes) -> Certificate:
+    return _certificate.read(ssl.PEM_cert_to_DER_cert((pem if isinstance(pem, bytes) else pem.bytes()).decode()))
 
 
-def leaf_of(authority: trustme.CA, *names: str, **options: Any) -> x509.Certificate:
+def leaf_of(authority: trustme.CA, *names: str, **options: Any) -> Certificate:
     return load(authority.issue_cert(*names or ("server.test",), **options).cert_chain_pems[0])
 
 
-def made(*extensions: x509.ExtensionType, subject: str = "leaf", issuer: str = "Some CA") -> x509.Certificate:
+def made(*extensions: x509.ExtensionType, subject: str = "leaf", issuer: str = "Some CA") -> Certificate:
     key = ec.generate_private_key(ec.SECP256R1())
     return load(certificate(subject, key, [(extension, False) for extension in extensions], issuer, key))
 
@@ -72,14 +79,13 @@ def located(method: ObjectIdentifier) -> x509.AuthorityInformationAccess:
 
 
 def explain(
-    chain: list[x509.Certificate], code: int, *, verdict: str = "refused", target: Target = HERE, **more: Any
+    chain: list[Certificate], code: int, *, verdict: str = "refused", target: Target = HERE, **more: Any
 ) -> tuple[str, list[str]]:
     report = {
         "store": {"verdict": verdict, "code": code, "words": "OpenSSL's words"},
-        "chain": [_diagnosis._describe(one) for one in chain],
         "clients": more.get("clients", {}),
     }
-    return _diagnosis._explain(target, report, chain, more.get("relaxed"))
+    return _reasons.explain(target, report, chain, more.get("relaxed"))
 
 
 def test_each_reason_has_its_words(authorities: Authorities) -> None:
@@ -92,13 +98,15 @@ def test_each_reason_has_its_words(authorities: Authorities) -> None:
     assert "no name at all" in explain([nameless], 62)[0]
     assert explain([old], 10)[0].startswith("Expired: The server's certificate was valid until ")
     assert explain([good, old], 10)[0].startswith("Expired: The CA certificate OU=Testing cert")
-    assert explain([good], 10)[0].startswith("An expired CA certificate in the store")
+    assert explain([good], 10)[0].startswith("This chain ends at a CA certificate in the store that has expired")
     for code in (9, 0x800B0101):  # Windows has one code for both ends
         assert explain([coming], code)[0].startswith("Not yet valid: ")
     assert explain([good], 9)[0].startswith("Not yet valid: ")  # by a clock that was set meanwhile
     self_signed = made(subject="box", issuer="box")
     assert explain([self_signed], 18)[0] == "The server's certificate CN=box is self-signed and not in the store."
-    assert explain([made(located(AuthorityInformationAccessOID.CA_ISSUERS))], 20)[0].startswith("The server forgot")
+    assert explain([made(located(AuthorityInformationAccessOID.CA_ISSUERS))], 20)[0].startswith(
+        "Missing intermediate: "
+    )
     unknown = explain([good], 20)
     assert unknown[0].startswith("Unknown issuer: ")
     assert "inspecting" not in unknown[0]
@@ -116,7 +124,7 @@ def test_what_x509_strict_minds_is_named(fault: str, lack: str) -> None:
     ca, leaf = lax(fault)
     chain = [load(leaf.cert_chain_pems[0]), load(ca)]
     reason, fix = explain(chain, 89, relaxed={"verdict": "accepted"})
-    assert reason.startswith("Refused only by VERIFY_X509_STRICT")
+    assert reason.startswith("Refused only because of VERIFY_X509_STRICT")
     assert reason.endswith(f": OpenSSL's words. {lack}")
     assert "TRUSTSTORE_INJECT_X509_STRICT=0" in fix[1]
     assert "X509_STRICT" not in explain(chain, 89, relaxed={"verdict": "refused"})[0]
@@ -125,10 +133,12 @@ def test_what_x509_strict_minds_is_named(fault: str, lack: str) -> None:
 def test_a_ca_that_lacks_all_of_it(authorities: Authorities) -> None:
     bare = made(x509.BasicConstraints(ca=True, path_length=None), subject="CA", issuer="CA")
     everything = "a basicConstraints that is critical, keyUsage, a subject key identifier"
-    assert _diagnosis._lacks([bare]) == f"CN=CA lacks {everything}."
-    assert _diagnosis._lacks([load(authorities.system.cert_pem)]) == ""
+    assert ", ".join(bare.lacks) == everything
+    assert load(authorities.system.cert_pem).lacks == []
     unreadable = made(x509.UnrecognizedExtension(ObjectIdentifier("2.5.29.19"), b"\x04\x00"))
-    assert _diagnosis._lacks([unreadable, bare]) == f"CN=CA lacks {everything}."
+    assert explain([unreadable, bare], 89, relaxed={"verdict": "accepted"})[0].endswith(
+        f": OpenSSL's words. CN=CA lacks {everything}."
+    )
 
 
 def test_who_refuses_though_the_store_accepts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,37 +146,26 @@ def test_who_refuses_though_the_store_accepts(monkeypatch: pytest.MonkeyPatch) -
     clients = {"requests": {"verdict": "refused"}, "httpx": {"verdict": "accepted"}}
     reason, fix = explain([made()], 0, verdict="accepted", clients=clients)
     assert reason == "The system store accepts this server, but not requests."
-    assert fix == ["truststore-inject status says what else decides about trust here."]
+    assert fix == ["To see what else decides about trust here: truststore-inject status"]
 
 
 def test_when_it_looks_like_an_inspecting_proxy() -> None:
     to_the_issuer = made(located(AuthorityInformationAccessOID.CA_ISSUERS))
     ocsp_only = made(located(AuthorityInformationAccessOID.OCSP))
-    assert _diagnosis._inspects(PUBLIC, [made()])
-    assert _diagnosis._inspects(PUBLIC, [ocsp_only])
-    assert not _diagnosis._inspects(PUBLIC, [to_the_issuer])
-    assert _diagnosis._inspects(HERE, [made(issuer="Netskope CA")])
+    assert _reasons.inspects(PUBLIC, [made()])
+    assert _reasons.inspects(PUBLIC, [ocsp_only])
+    assert not _reasons.inspects(PUBLIC, [to_the_issuer])
+    assert _reasons.inspects(HERE, [made(issuer="Netskope CA")])
     for host in ("server", "server.internal", "10.0.0.1", "::1"):
-        assert not _diagnosis._inspects(Target(host, 443, None), [made()]), host
-    timestamps = SimpleNamespace(
-        issuer=made().issuer, extensions=SimpleNamespace(get_extension_for_class=lambda kind: kind)
-    )
-    assert not _diagnosis._inspects(PUBLIC, [timestamps])
-
-
-def test_a_key_of_each_kind(authorities: Authorities) -> None:
-    class Unknown:
-        def public_key(self) -> None:
-            raise ValueError
-
-    assert _diagnosis._key(made()) == "EC 256 bits"
-    assert _diagnosis._key(Unknown()) == "of a kind that cryptography does not know"
+        assert not _reasons.inspects(Target(host, 443, None), [made()]), host
+    assert not _reasons.inspects(PUBLIC, [dataclasses.replace(made(), has_timestamps=True)])
 
 
 def test_the_validity_of_an_older_cryptography() -> None:
     now = NOW.replace(tzinfo=None)
     older = SimpleNamespace(not_valid_before=now, not_valid_after=now + DAY)
-    assert _diagnosis._validity(older) == (NOW, NOW + DAY)
+    assert _certificate._utc(older, "not_valid_before") == NOW
+    assert _certificate._utc(older, "not_valid_after") == NOW + DAY
 
 
 def test_where_the_anchor_lies(
@@ -176,7 +175,7 @@ def test_where_the_anchor_lies(
     monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent/bundle.pem")
     monkeypatch.setattr(stores, "interpositions", None)
     system, private = (load(authority.cert_pem) for authority in (authorities.system, authorities.private))
-    path = [base64.b64encode(one.public_bytes(Encoding.DER)).decode() for one in (system, private)]
+    path = [base64.b64encode(one.parsed.public_bytes(Encoding.DER)).decode() for one in (system, private)]
     leaf = leaf_of(authorities.system)
 
     def place(path: list[str], ca_file: str | None = None) -> str | None:
@@ -190,9 +189,9 @@ def test_where_the_anchor_lies(
     # Where the operating system verifies it names no path: who signed what was sent?
     monkeypatch.setattr(stores, "interpositions", ())
     assert str(place([])).startswith(str(store))
-    assert _diagnosis._issued(leaf, b"no certificate") is False
-    assert _diagnosis._issued(leaf, base64.b64decode(path[1])) is False
-    assert _diagnosis._issued(system, base64.b64decode(path[0])) is True
+    assert _certificate.is_issued_by(leaf, _certificate.read(b"no certificate")) is False
+    assert _certificate.is_issued_by(leaf, private) is False
+    assert _certificate.is_issued_by(leaf, system) is _certificate.is_issued_by(system, system) is True
 
 
 def test_a_ca_file_that_cannot_be_read(tmp_path: Path) -> None:
@@ -205,7 +204,7 @@ def test_a_ca_file_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_a_report_for_people(capsys: pytest.CaptureFixture[str], authorities: Authorities) -> None:
-    chain = [_diagnosis._describe(leaf_of(authorities.system)), _diagnosis._describe(made())]
+    chain = [leaf_of(authorities.system).as_dict(), made().as_dict()]
     verdict = {"verdict": "error", "code": 0, "words": "words of an error"}
     report = {
         "target": "server.test:443",
@@ -292,10 +291,10 @@ def test_credentials_for_the_proxy_and_an_ipv6_server(monkeypatch: pytest.Monkey
 
     with speaking(answer) as port:
         monkeypatch.setattr(os, "environ", {"https_proxy": f"http://me:pass@127.0.0.1:{port}"})
-        with _target.connection(Target("2001:db8::1", 443, None), 20):
+        with _handshake.connection(Target("2001:db8::1", 443, None), Deadline(20)):
             pass
         with pytest.raises(Failure, match=r"refused to connect to www\.public-name\.org:443: 'HTTP/1\.1 407 Who'"):
-            _target.speaks_http(PUBLIC, 20)
+            _handshake.speaks_http(PUBLIC, 20)
     assert asked[0].startswith(b"CONNECT [2001:db8::1]:443 HTTP/1.1\r\n")
     assert b"\r\nProxy-Authorization: Basic bWU6cGFzcw==\r\n" in asked[0]
 
@@ -308,7 +307,7 @@ def test_credentials_for_the_proxy_and_an_ipv6_server(monkeypatch: pytest.Monkey
         ("imap", b"+OK POP3\r\n", r"does not speak IMAP, it says '\+OK POP3'"),
         ("imap", b"* OK\r\n* BYE\r\na NO\r\n", "does not offer STARTTLS, it says 'a NO'"),
         ("postgres", b"N", "does not offer TLS"),
-        ("postgres", b"H", "does not speak PostgreSQL, it says b'H'"),
+        ("postgres", b"H", "does not speak PostgreSQL, it says 'H'"),
     ],
 )
 def test_a_server_without_starttls(protocol: str, said: bytes, words: str) -> None:
@@ -319,22 +318,25 @@ def test_a_server_without_starttls(protocol: str, said: bytes, words: str) -> No
             pass
 
     with speaking(answer) as port, pytest.raises(Failure, match=words):
-        _target.speaks_http(Target("127.0.0.1", port, protocol), 20)
+        _handshake.speaks_http(Target("127.0.0.1", port, protocol), 20)
 
 
 def test_what_else_goes_wrong_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "environ", {"no_proxy": "*"})
     with speaking(lambda connection: None) as port:
         target = Target("127.0.0.1", port, None)
-        with pytest.raises(ssl.SSLError), _target.connection(target, 20):  # not a failure of the connection
+        with (
+            pytest.raises(ssl.SSLError),
+            _handshake.connection(target, Deadline(20)),
+        ):  # not a failure of the connection
             raise ssl.SSLError("inside")
 
     def unreachable(*_: Any) -> None:
         raise OSError(errno.ENETUNREACH, "Network is unreachable")
 
-    monkeypatch.setattr(socket, "create_connection", unreachable)
+    monkeypatch.setattr(socket.socket, "connect", unreachable)
     with pytest.raises(Failure, match=f"127\\.0\\.0\\.1:{port}: Network is unreachable"):
-        _target.speaks_http(target, 20)
+        _handshake.speaks_http(target, 20)
     assert _diagnosis._speaks_http(target, 20) is False
 
 
@@ -373,7 +375,7 @@ def test_a_handshake_that_ends_in_an_error(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(os, "environ", {"no_proxy": "*"})
 
     def handshake(error: Exception | None, **options: Any) -> dict[str, Any]:
-        return _target.handshake(target, 20, Handshake(error, **options))  # type: ignore[arg-type]
+        return _handshake.handshake(target, 20, Handshake(error, **options))  # type: ignore[arg-type]
 
     with speaking(lambda connection: connection.recv(1) and None) as port:
         target = Target("127.0.0.1", port, None)
@@ -396,8 +398,8 @@ def test_the_child_says_why_there_was_no_handshake(
     monkeypatch.setattr(os, "environ", {"no_proxy": "*"})
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    monkeypatch.setattr(sys, "argv", ["-c", _target.question(Target("127.0.0.1", port, None), 20)])
-    _target.main()
+    monkeypatch.setattr(sys, "argv", ["-c", _handshake.question(Target("127.0.0.1", port, None), 20)])
+    _handshake.main()
     said = json.loads(capsys.readouterr().out)
     assert (said["verdict"], said["chain"]) == ("error", [])
     assert "nothing listens on that port" in said["words"]
@@ -407,17 +409,22 @@ def test_the_child_says_why_there_was_no_handshake(
 
 
 def test_a_child_that_says_nothing() -> None:
-    env = dict(os.environ)
-    assert _children._run(["-c", "raise SystemExit(7)"], env, 60) == "it ended with code 7"
-    assert _children._run(["-c", "1 / 0"], env, 60) == "ZeroDivisionError: division by zero"
-    assert _children._run(["-c", "import time; time.sleep(60)"], env, 0.1) == "no answer within 0.1 seconds"
+    for code, limit, words in (
+        ("raise SystemExit(7)", 60, "it ended with code 7"),
+        ("1 / 0", 60, "ZeroDivisionError: division by zero"),
+        ("import time; time.sleep(60)", 0.1, "no answer within 0.1 seconds"),
+    ):
+        with pytest.raises(_children.NoAnswer, match=words):
+            _children.ask(code, env=os.environ, limit=limit)
+    with pytest.raises(FileNotFoundError):
+        _children.ask("", env=os.environ, limit=60, python="/nonexistent/python")
 
 
 def test_which_clients_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         _clients, "CLIENTS", {"of Python": ("ssl", None), "gone": ("no_such", None), "half": ("no.x", None)}
     )
-    assert _children.installed() == {"of Python": ""}
+    assert _judges.installed() == {"of Python": ""}
 
 
 # status
@@ -482,10 +489,10 @@ def test_what_a_variable_means(
     fixes = {entry["name"]: entry["fix"] for entry in _influences.variables()}
     assert fixes == {
         "SSL_CERT_FILE": "Unset it.",
-        "SSL_CERT_DIR": "Nothing to do if that is meant.",
-        "REQUESTS_CA_BUNDLE": "Unset it, or leave it if that is meant.",
+        "SSL_CERT_DIR": "Nothing to do if that is intended.",
+        "REQUESTS_CA_BUNDLE": "Unset it, or leave it if that is intended.",
         "CURL_CA_BUNDLE": "It does not exist: unset it.",
-        "PIP_CERT": "It is the system's own: unset it, to be faster and see new CAs at once.",
+        "PIP_CERT": "It is the system's own. Unset it: that is faster and sees new CAs at once.",
     }
 
 
@@ -515,7 +522,7 @@ def test_a_changed_certifi(authorities: Authorities, tmp_path: Path, monkeypatch
 
 def test_the_subject_of_what_is_no_ca(authorities: Authorities) -> None:
     assert _influences.subject(b"AAAA") == "(a certificate that OpenSSL cannot read)"
-    assert _influences.subject(leaf_of(authorities.system).public_bytes(Encoding.DER)) == (
+    assert _influences.subject(leaf_of(authorities.system).parsed.public_bytes(Encoding.DER)) == (
         "(a certificate that is not a CA)"
     )
 
@@ -614,19 +621,23 @@ def test_a_block_that_is_not_to_be_read_covers_nothing(tmp_path: Path, monkeypat
 # export, and the terminal
 
 
-def test_the_lines_of_each_shell(capsys: pytest.CaptureFixture[str]) -> None:
-    for shell in ("sh", "fish", "powershell"):
-        export._print_lines("/a 'b'/ca.pem", shell)
-    lines = capsys.readouterr().out.splitlines()
-    assert "export SSL_CERT_FILE='/a '\"'\"'b'\"'\"'/ca.pem'" in lines
-    assert "set -gx SSL_CERT_FILE '/a \\'b\\'/ca.pem'" in lines
-    assert "$env:SSL_CERT_FILE = '/a ''b''/ca.pem'" in lines
+@pytest.mark.parametrize(
+    ("shell", "line"),
+    [
+        ("sh", "export X='/a '\"'\"'b'\"'\"' \u2018c\u2019\\d'"),
+        ("fish", "set -gx X '/a \\'b\\' \u2018c\u2019\\\\d'"),
+        ("powershell", "$env:X = '/a ''b'' \u2018\u2018c\u2019\u2019\\d'"),
+    ],
+)
+def test_the_lines_of_each_shell(shell: str, line: str) -> None:
+    assert export._lines({"X": "/a 'b' \u2018c\u2019\\d"}, shell) == [line]
 
 
 def test_a_store_that_cannot_be_exported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("TRUSTSTORE_INJECT_EXTRA_CA_CERTS", "/nonexistent/extra.pem")
     monkeypatch.setattr(stores, "listing", list)
-    assert export._pem_text() == ("", 0)
+    with pytest.raises(Failure, match="no trust anchor"):
+        export._anchors()
     assert "left out TRUSTSTORE_INJECT_EXTRA_CA_CERTS, /nonexistent/extra.pem: No such file" in capsys.readouterr().err
 
     def unreadable() -> None:
@@ -634,10 +645,10 @@ def test_a_store_that_cannot_be_exported(monkeypatch: pytest.MonkeyPatch, capsys
 
     monkeypatch.setattr(stores, "listing", unreadable)
     with pytest.raises(Failure, match="the system store cannot be read: input/output error"):
-        export._pem_text()
+        export._anchors()
     monkeypatch.setattr(stores, "describe", lambda: {"bundle": None})
     with pytest.raises(Failure, match="this store is not one file"):
-        export.run(SimpleNamespace(env=True, file=None))  # type: ignore[arg-type]
+        export.run(SimpleNamespace(env=True, file=None, shell="sh"))  # type: ignore[arg-type]
 
 
 class Terminal(io.StringIO):

@@ -5,7 +5,7 @@ Loaded when a handshake on a context with default trust fails verification, so i
 
 import ssl
 
-from . import _settings, stores
+from . import _record, _settings, stores
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,13 +32,28 @@ def add_note(error: ssl.SSLCertVerificationError, connection: "Any") -> None:
 
 
 def _text(error: ssl.SSLCertVerificationError, connection: "Any") -> str:
-    host = connection.server_hostname
     lines = [f"truststore-inject: {place()} was asked."]
     lines.append("  " + _reason(error.verify_code, error.verify_message, connection))
     if extra := _settings.extra_ca_certs():
         lines.insert(1, f"  So was TRUSTSTORE_INJECT_EXTRA_CA_CERTS={extra}.")
-    lines.append(f"  What to do:  python -m truststore_inject check {host or 'HOST'}{_port(connection)}")
-    return "\n".join(lines)
+    lines.append(f"  What to do:  python -m truststore_inject check {_server(connection)}")
+    return "\n".join(map(_record.printable, lines))
+
+
+def _server(connection: "Any") -> str:
+    """As it is typed in a shell."""
+    host, port = _host(connection), _port(connection)
+    return f"'[{host}]{port}'" if host is not None and ":" in host and port else f"{host or 'HOST'}{port}"
+
+
+def _host(connection: "Any") -> str | None:
+    """What was asked for, if that is the name or the address of a host.
+
+    Else whoever made a link has chosen it, and it is not to stand in a command, or beside one.
+    """
+    host = connection.server_hostname
+    of_hosts = set("abcdefghijklmnopqrstuvwxyz0123456789.:_-")
+    return host if host and host[0] != "-" and of_hosts.issuperset(host.lower()) else None
 
 
 def place() -> str:
@@ -55,7 +70,8 @@ def _reason(code: int, message: str, connection: "Any") -> str:
         issuer = _last_issuer(connection)
         return f"It does not have the CA {issuer!r}." if issuer else "It does not have the CA that signed this chain."
     if code in WRONG_NAME:
-        return f"The certificate is not for {connection.server_hostname!r}."
+        host = _host(connection)
+        return f"The certificate is not for {repr(host) if host else 'the name that was asked for'}."
     if code in EXPIRED:
         return "A certificate of the chain has expired (or this machine's clock is wrong)."
     if code in NOT_YET_VALID:
@@ -74,7 +90,7 @@ def _last_issuer(connection: "Any") -> str | None:
     """
     raw = connection._sslobj
     chain = raw.get_unverified_chain() if hasattr(raw, "get_unverified_chain") else None
-    return name(chain[-1].get_info()["issuer"]) if chain else None
+    return name(chain[-1].get_info()["issuer"])[:200] if chain else None
 
 
 def name(rdns: "Any") -> str:

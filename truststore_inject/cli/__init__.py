@@ -5,14 +5,15 @@ Nothing else in the package imports it.
 
 import argparse
 import io
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import NoReturn
 
 from .. import __version__
-from ._failure import MISSING, Failure
-from ._terminal import output
+from ._failure import MISSING, USAGE, Failure
+from ._secrets import without_user
+from ._terminal import complain, output, printable
 
 _COMMANDS = {
     "status": "is it active in this interpreter, and what else decides about trust here?",
@@ -21,6 +22,12 @@ _COMMANDS = {
     "base": "cover a base interpreter and every virtual environment made from it",
     "export": "write the system store as one PEM file, for tools outside Python",
 }
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, with nothing in it that a terminal would obey, and no password of a URL in the wrong place."""
+        self.exit(USAGE, f"{self.prog}: {printable(without_user(message))} (see {self.prog} --help)\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,9 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # no name in a certificate may end a command
-    parser = argparse.ArgumentParser(
-        "truststore-inject", description="Python verifies TLS with the system's trust store."
-    )
+    parser = _Parser("truststore-inject", description="Python verifies TLS with the system's trust store.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     parsers = {name: commands.add_parser(name, help=title, description=title) for name, title in _COMMANDS.items()}
@@ -50,18 +55,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with output() as stream:
             stream.flush()
     except Failure as failure:
-        sys.stderr.write(f"truststore-inject: {failure}\n")
+        complain(str(failure))
         return failure.code
     except ModuleNotFoundError as error:
         if error.name != "_ssl":
             raise
-        sys.stderr.write(
-            "truststore-inject: this Python was built without the ssl module: there is nothing to verify\n"
-        )
+        complain("this Python was built without the ssl module: there is nothing to verify")
         return MISSING
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # ``| head``; https://docs.python.org/3/library/signal.html#note-on-sigpipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # ``| head``
         return 141
     return code

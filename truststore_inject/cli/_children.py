@@ -1,71 +1,56 @@
-"""Child processes that judge: stock and injected, each client library."""
+"""Child processes: interpreters that answer a question."""
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib import metadata
 from typing import Any
 
-from . import _clients
-from ._target import Target, question
 from ._terminal import Progress
 
-_HANDSHAKE = "from truststore_inject.cli._target import main; main()"
+# With -c the current directory is first on sys.path, where anybody may have left a json.py.  (-P: since Python 3.11.)
+_START = "import sys; sys.path[:] = filter(None, sys.path)\n"
 
 
-def installed() -> dict[str, str]:
-    """The clients of _clients.py that can be imported here, with their versions."""
-    found = {}
-    for name, (module, _) in _clients.CLIENTS.items():
-        try:
-            if importlib.util.find_spec(module) is None:
-                continue
-        except ImportError:
-            continue
-        try:
-            found[name] = metadata.version(module.partition(".")[0])
-        except metadata.PackageNotFoundError:
-            found[name] = ""
-    return found
+class NoAnswer(Exception):
+    """The child printed no JSON; `str` says why."""
 
 
-def client(
-    name: str, questions: list[tuple[str, str, float]], env: Mapping[str, str], cwd: str | None = None
-) -> list[tuple[str, str]]:
-    """What that client says, ``(verdict, words)`` for each ``(url, trust, timeout)``."""
-    limit = sum(timeout for *_, timeout in questions) + 30
-    with open(_clients.__file__, encoding="utf-8") as source:
-        # Over standard input, so that the folder of this file is not the first on the child's sys.path.
-        answer = _run(["-", name, json.dumps(questions)], env, limit, stdin=source, cwd=cwd)
-    return answer if isinstance(answer, list) else [("error", answer)] * len(questions)
+def ask(
+    code: str,
+    *arguments: str,
+    env: Mapping[str, str],
+    limit: float,
+    python: str = sys.executable,
+    options: Sequence[str] = (),
+    cwd: str | None = None,
+) -> Any:
+    """The JSON value on the last line that `code` prints.  `limit` in seconds.  Raises `NoAnswer`, and `OSError` where
+    that interpreter cannot be started.
 
-
-def handshake(target: Target, timeout: float, env: Mapping[str, str]) -> dict[str, Any]:
-    """What `ssl.create_default_context` says in an interpreter with that environment."""
-    answer = _run(["-c", _HANDSHAKE, question(target, timeout)], env, timeout * 2 + 30)
-    return (
-        answer
-        if isinstance(answer, dict)
-        else {"verdict": "error", "code": 0, "words": answer, "chain": [], "path": []}
-    )
-
-
-def _run(arguments: list[str], env: Mapping[str, str], limit: float, **options: Any) -> Any:
-    """The JSON value that the child prints; `str`, the reason, if it prints none."""
+    Nothing of the current directory runs in it, though it may be one of `PYTHONPATH`'s empty entries.
+    """
+    env = dict(env)
+    if "PYTHONPATH" in env:
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, env["PYTHONPATH"].split(os.pathsep)))
     try:
         child = subprocess.run(
-            [sys.executable, *arguments], env=dict(env), capture_output=True, timeout=limit, check=False, **options
+            [python, *options, "-c", _START + code, *arguments],
+            env=env,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=limit,
+            check=False,
         )
-        return json.loads(child.stdout.decode(errors="replace").rpartition("\n")[0].rpartition("\n")[2])
+        return json.loads(child.stdout.decode(errors="replace").rstrip().rpartition("\n")[2])
     except subprocess.TimeoutExpired:
-        return f"no answer within {limit:g} seconds"
+        raise NoAnswer(f"no answer within {limit:g} seconds") from None
     except ValueError:
         lines = child.stderr.decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else f"it ended with code {child.returncode}"
+        raise NoAnswer(lines[-1] if lines else f"it ended with code {child.returncode}") from None
 
 
 def in_parallel(tasks: Iterable[tuple[str, Callable[[], Any]]]) -> list[Any]:

@@ -1,21 +1,26 @@
-"""The client libraries that ``check`` tries, each in a child process: ``python - NAME JSON < _clients.py``.
+"""The client libraries that ``check`` tries, each in a child process that runs this file: ``_clients.py NAME JSON``.
 
 The JSON is a list of ``[url, trust, timeout]``; printed is a list of ``[verdict, words]``: ``accepted``, ``refused``,
 ``error``.  Trust is ``default`` or the path of a CA file.  Nothing of this package is imported in the child, so
-that it can be compared with stock Python.  No client follows a redirect, to a server that nobody asked about.
+that it can be compared with stock Python.  No client follows a redirect, to a server that nobody asked about, and
+none reads the body of an answer, which may have no end.
 """
 
 import asyncio
+import contextlib
+import importlib
 import json
+import os
 import ssl
 import sys
+import threading
 import urllib.error
 import urllib.parse
 import urllib.request
 from typing import Any
 
 
-def _context(trust: str) -> "ssl.SSLContext | None":
+def _context(trust: str) -> ssl.SSLContext | None:
     return None if trust == "default" else ssl.create_default_context(cafile=trust)
 
 
@@ -54,36 +59,39 @@ def urllib3(url: str, trust: str, timeout: float) -> None:
     options.update(retries=False, timeout=timeout)
     proxy = _proxy(url)
     with urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options) as pool:
-        pool.request("GET", url, redirect=False)
+        pool.request("GET", url, redirect=False, preload_content=False).close()
 
 
 def requests(url: str, trust: str, timeout: float) -> None:
     import requests
 
     options = {} if trust == "default" else {"verify": trust}
-    requests.get(url, timeout=timeout, allow_redirects=False, **options)
+    requests.get(url, timeout=timeout, allow_redirects=False, stream=True, **options).close()
 
 
 def pip_requests(url: str, trust: str, timeout: float) -> None:
     from pip._vendor import requests
 
     options = {} if trust == "default" else {"verify": trust}
-    requests.get(url, timeout=timeout, allow_redirects=False, **options)
+    requests.get(url, timeout=timeout, allow_redirects=False, stream=True, **options).close()
 
 
 def httpx(url: str, trust: str, timeout: float) -> None:
     import httpx
 
-    with httpx.Client(verify=_context(trust) or True, timeout=timeout) as client:
-        client.get(url)
+    with httpx.Client(verify=_context(trust) or True, timeout=timeout) as client, client.stream("GET", url):
+        pass
 
 
 def httpx_async(url: str, trust: str, timeout: float) -> None:
     import httpx
 
     async def connect() -> None:
-        async with httpx.AsyncClient(verify=_context(trust) or True, timeout=timeout) as client:
-            await client.get(url)
+        async with (
+            httpx.AsyncClient(verify=_context(trust) or True, timeout=timeout) as client,
+            client.stream("GET", url),
+        ):
+            pass
 
     asyncio.run(connect())
 
@@ -107,7 +115,8 @@ def botocore(url: str, trust: str, timeout: float) -> None:
     from botocore.awsrequest import AWSRequest
     from botocore.httpsession import URLLib3Session
 
-    URLLib3Session(verify=_verify(trust), timeout=timeout).send(AWSRequest("GET", url).prepare())
+    request = AWSRequest("GET", url, stream_output=True)
+    URLLib3Session(verify=_verify(trust), timeout=timeout).send(request.prepare())
 
 
 def httplib2(url: str, trust: str, timeout: float) -> None:
@@ -115,7 +124,7 @@ def httplib2(url: str, trust: str, timeout: float) -> None:
 
     client = httplib2.Http(timeout=timeout, ca_certs=None if trust == "default" else trust)
     client.follow_redirects = False
-    client.request(url)
+    client.request(url, "HEAD")
 
 
 def tornado(url: str, trust: str, timeout: float) -> None:
@@ -124,7 +133,11 @@ def tornado(url: str, trust: str, timeout: float) -> None:
     async def fetch() -> None:
         try:
             await AsyncHTTPClient().fetch(
-                url, ca_certs=None if trust == "default" else trust, request_timeout=timeout, follow_redirects=False
+                url,
+                method="HEAD",
+                ca_certs=None if trust == "default" else trust,
+                request_timeout=timeout,
+                follow_redirects=False,
             )
         except HTTPClientError as error:
             if error.response is None:  # else: 404 and others, the server was spoken to
@@ -148,32 +161,32 @@ def websockets(url: str, trust: str, timeout: float) -> None:
             raise
 
 
-def _proxy(url: str) -> "str | None":
+def _proxy(url: str) -> str | None:
     host = urllib.parse.urlsplit(url).hostname or ""
     return None if urllib.request.proxy_bypass(host) else urllib.request.getproxies().get("https")
 
 
 # For each name the module that has to be installed and the function.
 CLIENTS = {
-    "urllib.request": ("urllib", urllib_request),
+    "urllib.request": ("urllib.request", urllib_request),
     "asyncio": ("asyncio", asyncio_streams),
     "urllib3": ("urllib3", urllib3),
     "requests": ("requests", requests),
-    "pip": ("pip._vendor", pip_requests),
+    "pip": ("pip._vendor.requests", pip_requests),
     "httpx": ("httpx", httpx),
     "httpx (async)": ("httpx", httpx_async),
     "aiohttp": ("aiohttp", aiohttp),
-    "botocore": ("botocore", botocore),
+    "botocore": ("botocore.httpsession", botocore),
     "httplib2": ("httplib2", httplib2),
-    "tornado": ("tornado", tornado),
-    "websockets": ("websockets", websockets),
+    "tornado": ("tornado.httpclient", tornado),
+    "websockets": ("websockets.sync.client", websockets),
 }
 
 # In the text of exceptions that say it in words only; the second is urllib3's own check of the host name.
 _REFUSALS = ("CERTIFICATE_VERIFY_FAILED", "doesn't match")
 
 
-def _refusal(error: "BaseException | None") -> bool:
+def _refusal(error: BaseException | None) -> bool:
     """Whether the certificate was refused: libraries wrap the reason in exceptions of their own."""
     seen = set()
     while error is not None and id(error) not in seen:
@@ -187,13 +200,27 @@ def _refusal(error: "BaseException | None") -> bool:
 
 
 def judge(name: str, url: str, trust: str, timeout: float) -> "tuple[str, str]":
-    try:
-        CLIENTS[name][1](url, trust, timeout)
-    except Exception as error:
-        words = f"{type(error).__name__}: {error}".partition("\n")[0]
-        return ("refused" if _refusal(error) else "error"), words
-    return "accepted", ""
+    """In a thread: a server that says a little now and then can keep a client beyond any timeout of its own."""
+    module, ask = CLIENTS[name]
+    with contextlib.suppress(ImportError):  # which is not the server's time; `ask` raises it again
+        importlib.import_module(module)
+    verdicts = []
+
+    def run() -> None:
+        try:
+            ask(url, trust, timeout)
+        except Exception as error:
+            words = f"{type(error).__name__}: {error}".partition("\n")[0]
+            verdicts.append(("refused" if _refusal(error) else "error", words[:500]))
+        else:
+            verdicts.append(("accepted", ""))
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(timeout + 1)  # first the client's own timeout, whose words say more
+    return verdicts[0] if verdicts else ("error", f"it does not end within {timeout:g} seconds")
 
 
 if __name__ == "__main__":
-    print(json.dumps([judge(sys.argv[1], *question) for question in json.loads(sys.argv[2])]))
+    print(json.dumps([judge(sys.argv[1], *question) for question in json.loads(sys.argv[2])]), flush=True)
+    os._exit(0)  # a thread may still be busy

@@ -4,6 +4,7 @@ import base64
 import configparser
 import hashlib
 import os
+import shlex
 import ssl
 import sys
 from collections.abc import Iterator
@@ -11,22 +12,21 @@ from importlib import metadata
 
 from .. import _advice, stores
 from ..stores import _bundled, _pem
-from ._terminal import plain
 
 # Each variable, who obeys it, and whether it names the store itself.
 _VARIABLES = {
-    "SSL_CERT_FILE": "OpenSSL, and so the system store here, is this file (and SSL_CERT_DIR).",
-    "SSL_CERT_DIR": "OpenSSL, and so the system store here, is this directory (and SSL_CERT_FILE).",
+    "SSL_CERT_FILE": "OpenSSL takes this file (and SSL_CERT_DIR) as its default, so it is the system store here.",
+    "SSL_CERT_DIR": "OpenSSL takes this directory (and SSL_CERT_FILE) as its default, so it is the system store here.",
     "REQUESTS_CA_BUNDLE": "requests trusts this file alone, not the system store.",
     "CURL_CA_BUNDLE": "requests trusts this file alone where REQUESTS_CA_BUNDLE is not set.",
     "PIP_CERT": "pip trusts this file alone.",
     "AWS_CA_BUNDLE": "boto3, botocore and the AWS CLI trust this file alone.",
 }
 _INJECTORS = {
-    "pip-system-certs": "Replaces the class ssl.SSLContext; contexts that were pinned get the system's CAs, too.",
-    "auto-truststore": "Replaces the class ssl.SSLContext; contexts that were pinned get the system's CAs, too.",
-    "certifi-linux": "Replaces certifi.where() by the system's bundle; parsed whole for each context.",
-    "python-certifi-win32": "Rewrites certifi's file from the Windows store when certifi is imported.",
+    "pip-system-certs": "Replaces the class ssl.SSLContext; contexts that were pinned also get the system's CAs.",
+    "auto-truststore": "Replaces the class ssl.SSLContext; contexts that were pinned also get the system's CAs.",
+    "certifi-linux": "Makes certifi.where() name the system's bundle, which is parsed as a whole for each context.",
+    "python-certifi-win32": "Rewrites certifi's file with the Windows store when certifi is imported.",
 }
 
 
@@ -42,14 +42,14 @@ def variables() -> list[dict[str, str]]:
 
 def _variable(name: str, value: str, effect: str) -> dict[str, str]:
     if _bundled.library(value) is not None and name.startswith("SSL_"):
-        return _entry(name, value, "It names a library's own bundle and counts as not set here.", "Unset it.")
+        return _entry(name, value, "It names a library's own bundle, so it is ignored here.", "Unset it.")
     if not all(os.path.exists(path) for path in value.split(os.pathsep)):
         return _entry(name, value, effect, "It does not exist: unset it.")
     if name.startswith("SSL_"):
-        return _entry(name, value, effect, "Nothing to do if that is meant.")
+        return _entry(name, value, effect, "Nothing to do if that is intended.")
     if _same_as_store(value):
-        return _entry(name, value, effect, "It is the system's own: unset it, to be faster and see new CAs at once.")
-    return _entry(name, value, effect, "Unset it, or leave it if that is meant.")
+        return _entry(name, value, effect, "It is the system's own. Unset it: that is faster and sees new CAs at once.")
+    return _entry(name, value, effect, "Unset it, or leave it if that is intended.")
 
 
 def _same_as_store(path: str) -> bool:
@@ -84,13 +84,15 @@ def _pip_config() -> Iterator[dict[str, str]]:
     ]
     for place in dict.fromkeys(places):
         parser = configparser.RawConfigParser()
+        if not os.path.isfile(place):  # a pipe or a device may have no end
+            continue
         try:
             parser.read(place, encoding="utf-8")
         except (configparser.Error, OSError, UnicodeDecodeError):
             continue
         for section in parser.sections():
             if parser.has_option(section, "cert"):
-                fix = f"pip config unset {section}.cert, or leave it if that is meant."
+                fix = f"pip config unset {shlex.quote(f'{section}.cert')}, or leave it if that is intended."
                 yield _entry(
                     f"{section}.cert in {place}", parser.get(section, "cert"), "pip trusts this file alone.", fix
                 )
@@ -118,7 +120,7 @@ def _changed_certifi() -> Iterator[dict[str, str]]:
             "changed certifi",
             path,
             f"CAs were added to certifi's bundle and are trusted in addition to the system store: {names}.",
-            "Add them to the system store instead; the next update of certifi drops them.",
+            "Add them to the system store instead: the next update of certifi will drop them.",
         )
 
 
@@ -138,9 +140,9 @@ def subject(anchor: bytes) -> str:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         context.load_verify_locations(cadata=anchor)
+        names = [_advice.name(certificate["subject"]) for certificate in context.get_ca_certs()]
     except (ssl.SSLError, ValueError):
         return "(a certificate that OpenSSL cannot read)"
-    names = [plain(_advice.name(certificate["subject"])) for certificate in context.get_ca_certs()]
     return names[0] if names else "(a certificate that is not a CA)"
 
 
@@ -150,10 +152,10 @@ def _injectors() -> Iterator[dict[str, str]]:
             version = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-        yield _entry(name, version, effect, f"pip uninstall {name}: this package does its work.")
+        yield _entry(name, version, effect, f"pip uninstall {name}: this package takes its place.")
 
 
 def _replaced_class() -> Iterator[dict[str, str]]:
     if ssl.SSLContext.__module__ != "ssl":
-        effect = "Somebody replaced the class ssl.SSLContext in this interpreter."
-        yield _entry("ssl.SSLContext", ssl.SSLContext.__module__, effect, "Remove the call of inject_into_ssl().")
+        effect = "Something has replaced the class ssl.SSLContext in this interpreter."
+        yield _entry("ssl.SSLContext", ssl.SSLContext.__module__, effect, "Remove the call to inject_into_ssl().")

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from ..stores import _bundled
-from . import _children
+from . import _children, _judges
 from ._failure import MISSING, NO, YES, Failure
-from ._terminal import colour, paragraph, say
+from ._terminal import colour, paragraph, printable, say
 
 _HOSTS = ("localhost", "127.0.0.1")
 _TIMEOUT = 20.0  # seconds
-# What an injected interpreter has to say.
+# What an injected interpreter must say.
 EXPECTED = {"in store": "yes", "unknown": "no", "bad name": "no", "expired": "no", "pinned": "yes"}
 
 
@@ -50,13 +50,13 @@ def prove() -> tuple[dict[str, Any], int]:
         questions = [(urls[case], "default", _TIMEOUT) for case in EXPECTED if case != "pinned"]
         questions += [(urls[case], str(folder / "private.pem"), _TIMEOUT) for case in ("private", "in store")]
         variables = _store(folder, store.cert_pem.bytes())
-        clients = _children.installed()
+        clients = _judges.installed()
         (folder / "empty").mkdir()
         answers = _children.in_parallel(
             (
                 f"{client}, {'injected' if injected else 'stock'}",
                 functools.partial(
-                    _children.client,
+                    _judges.client,
                     client,
                     questions,
                     _environment(client, injected, variables),
@@ -79,11 +79,10 @@ def prove() -> tuple[dict[str, Any], int]:
 
 def show(report: dict[str, Any]) -> None:
     """For people, 80 columns."""
+    report = printable(report)
     say(paragraph(f"Python {report['python']}, {report['executable']}", 0))
     say(
-        paragraph(
-            "Throw-away CAs, store and servers on this machine; left what stock Python does, right what it does here."
-        )
+        paragraph("Throw-away CAs, store and servers on this machine. Left: stock Python. Right: Python as it is here.")
     )
     say()
     say(" " * 20 + "".join(case.ljust(12) for case in EXPECTED).rstrip())
@@ -94,20 +93,18 @@ def show(report: dict[str, Any]) -> None:
     say()
     say(
         paragraph(
-            "yes: the connection is made.  no: it is refused.  pinned: a client with a CA of its own accepts that "
-            "one and refuses the system's."
+            "yes: the connection is made. no: it is refused. pinned: a client that was given a CA of its own accepts "
+            "that CA and refuses the system's."
         )
     )
     for row in report["clients"]:
         if row["bundle"] is not None:
-            text = (
-                f"{row['client']} asks {row['bundle']}, as its distributor has it, and not the store that is made here"
-            )
+            text = f"{row['client']} trusts {row['bundle']}, as its distributor set it up, and not the store made here"
             say(paragraph(f"{text}: its first column does not count.", 2))
     wrong = [(row["client"], case, words) for row in report["clients"] for case, words in row["wrong"].items()]
     for client, case, words in wrong:
         say(paragraph(f"WRONG: {client}, {case}: should be {EXPECTED[case]}. {words}", 2))
-    say(colour(f"{len(wrong)} wrong", "red") if wrong else colour("All of it is right.", "green"))
+    say(colour(f"{len(wrong)} wrong", "red") if wrong else colour("Everything is as it should be.", "green"))
 
 
 # Whose default the file is that certifi names.

@@ -1,29 +1,49 @@
-"""Colours, paragraphs and progress; all of it for people, none of it where a program reads."""
+"""What the commands write: for people (colours, paragraphs, progress) and for programs (JSON).
+
+Certificates, servers, variables and file names hold whatever somebody else put there.  So a report is shown as
+`printable` has it: its text cannot command a terminal.  `print_json` escapes it by itself.
+"""
 
 import contextlib
 import errno
+import json
 import os
+import re
 import shutil
 import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
-from typing import TextIO
+from collections.abc import Callable, Iterator
+from typing import Any, TextIO
+
+from .. import _record
+from ._failure import MISSING, Failure
 
 _CODES = {"green": "32", "red": "31", "yellow": "33", "bold": "1", "dim": "2"}
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def printable(value: Any) -> Any:
+    """A copy of `value` (text, or lists and dictionaries of it) with every character escaped that is not printable."""
+    return _each_text(value, _record.printable)
+
+
+def _each_text(value: Any, function: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return function(value)
+    if isinstance(value, dict):
+        return {_each_text(key, function): _each_text(item, function) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_each_text(item, function) for item in value]
+    return value
 
 
 def colour(text: str, name: str) -> str:
     """`text` in that colour if standard output is a terminal.  https://no-color.org"""
-    if not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+    if sys.stdout is None or not sys.stdout.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return text
     return f"\033[{_CODES[name]}m{text}\033[0m"
-
-
-def plain(text: str) -> str:
-    """`text` without what a terminal would obey: a certificate may hold any character."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def paragraph(text: str, indent: int = 0, first: str = "") -> str:
@@ -46,31 +66,49 @@ def _columns() -> int:
 
 @contextlib.contextmanager
 def output() -> Iterator[TextIO]:
-    """Standard output, to write to.  Raises `BrokenPipeError` where nobody reads it any more."""
+    """Standard output, to write to.  Raises `BrokenPipeError` where nobody reads it any more, else `Failure`."""
+    if sys.stdout is None:  # closed by who started us: https://docs.python.org/3/library/sys.html#sys.__stdout__
+        raise Failure("standard output is closed", MISSING)
     try:
         yield sys.stdout
     except OSError as error:
-        # Windows may call it an invalid argument: https://github.com/python/cpython/issues/79935
-        if sys.platform == "win32" and error.errno == errno.EINVAL:
+        # What is still buffered would fail once more at exit: https://docs.python.org/3/library/signal.html#note-on-sigpipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Windows may call a closed pipe an invalid argument: https://github.com/python/cpython/issues/79935
+        if isinstance(error, BrokenPipeError) or (sys.platform == "win32" and error.errno == errno.EINVAL):
             raise BrokenPipeError from error
-        raise
+        raise Failure(f"standard output cannot be written: {error.strerror}", MISSING) from None
 
 
 def say(line: str = "") -> None:
-    """To standard output."""
+    """Write a line to standard output."""
     with output() as stream:
         stream.write(line + "\n")
+
+
+def complain(text: str) -> None:
+    """Write one line to standard error, if there is any."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"truststore-inject: {printable(text)}\n")
+
+
+def print_json(value: Any) -> None:
+    """To standard output, in ASCII.  A name that is not UTF-8 is escaped: JSON has no lone surrogates (RFC 8259)."""
+    text = _each_text(value, lambda text: _SURROGATE.sub(lambda found: _record.printable(found[0]), text))
+    say(json.dumps(text, indent=2))
 
 
 class Progress:
     """``with Progress() as progress: progress.text = "..."``: shown on a terminal after a second."""
 
-    text = ""
+    def __init__(self, text: str = "") -> None:
+        self.text = text
 
     def __enter__(self) -> "Progress":
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._show, daemon=True)
-        if sys.stderr.isatty():
+        if sys.stderr is not None and sys.stderr.isatty():
             self._thread.start()
         return self
 
@@ -80,7 +118,7 @@ class Progress:
         if self._end.wait(1):
             return
         while not self._end.wait(0.2):
-            line = f"{self.text} ({time.monotonic() - started:.0f} s)"[:width]
+            line = f"{printable(self.text)} ({time.monotonic() - started:.0f} s)"[:width]
             sys.stderr.write(f"\r{line.ljust(width)}")
             sys.stderr.flush()
         sys.stderr.write("\r" + " " * width + "\r")

@@ -1,21 +1,23 @@
 """``truststore-inject check``: prove it on this machine, or explain what happens with a server."""
 
 import argparse
-import json
 
 from ._failure import NO, YES, Failure
+from ._terminal import print_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "target", nargs="*", metavar="URL or HOST[:PORT]", help="without: a proof that needs no network"
+        "target", nargs="*", metavar="URL or HOST[:PORT]", help="without one: a proof that needs no network"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--timeout", type=_seconds, default=10.0, metavar="SECONDS", help="for each answer (10)")
+    parser.add_argument("--timeout", type=_seconds, default=10.0, metavar="SECONDS", help="for each connection (10)")
     parser.add_argument(
-        "--starttls", choices=("smtp", "imap", "postgres"), help="the protocol, where the port does not tell"
+        "--starttls", choices=("smtp", "imap", "postgres"), help="the protocol, where the port does not say"
     )
-    parser.add_argument("--ca-file", metavar="FILE", help="judge as if the CAs in this PEM file were in the store, too")
+    parser.add_argument(
+        "--ca-file", metavar="FILE", help="judge as if the CAs in this PEM file were in the store as well"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -25,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         report, code = _proof.prove()
         if arguments.json:
-            _print_json(report)
+            print_json(report)
         else:
             _proof.show(report)
         return code
@@ -47,18 +49,15 @@ def run(arguments: argparse.Namespace) -> int:
         if not arguments.json:
             _diagnosis.show(report, separate=number > 0)
     if arguments.json:
-        _print_json(reports)
+        print_json(reports)
     return max(codes)
 
 
-def _print_json(value: object) -> None:
-    from ._terminal import say
-
-    say(json.dumps(value, indent=2))
-
-
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
     if not 0 < value < 3600:
-        raise argparse.ArgumentTypeError("more than 0 and less than 3600")
+        raise argparse.ArgumentTypeError("a number of seconds, more than 0 and less than 3600")
     return value

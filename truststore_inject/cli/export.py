@@ -1,19 +1,19 @@
 """``truststore-inject export``: the system store as one PEM file, for tools outside Python."""
 
 import argparse
-import base64
-import contextlib
 import os
+import re
 import shlex
+import ssl
+import stat
 import sys
-import tempfile
-import textwrap
+from typing import Any
 
 from .. import _settings, stores
 from ..stores import _pem
-from . import _influences
+from . import _files, _influences
 from ._failure import MISSING, YES, Failure
-from ._terminal import Progress, output, plain, say
+from ._terminal import Progress, complain, output, print_json, printable, say
 
 _VARIABLES = (
     "SSL_CERT_FILE",
@@ -27,40 +27,54 @@ _VARIABLES = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", nargs="?", metavar="FILE", help="where to; without, standard output")
+    parser.add_argument("file", nargs="?", metavar="FILE", help="where to write it (standard output)")
     parser.add_argument("--env", action="store_true", help="print the lines that make other tools use FILE")
-    parser.add_argument("--shell", choices=("sh", "fish", "powershell"), default="sh", help="for which shell (sh)")
+    parser.add_argument("--shell", choices=tuple(_LINES), default="sh", help="for which shell (sh)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """0; or a `Failure` if there is no anchor or the file cannot be written."""
-    if arguments.env and arguments.file is None:
-        bundle = stores.describe()["bundle"]
-        if not isinstance(bundle, str) or stores.interpositions is not None:  # there it is trusted in addition
-            raise Failure("this store is not one file: name the FILE to write it to", MISSING)
-        _print_lines(bundle, arguments.shell)
-        return YES
-    with Progress() as progress:
-        progress.text = "reading the store"
-        text, count = _pem_text()
-    if not count:
-        raise Failure(
-            "there is no trust anchor in the system store (truststore-inject status says where it looked)", MISSING
-        )
-    if arguments.file is None:
-        with output() as stream:
-            stream.write(text)
-        return YES
-    _write(arguments.file, text)
-    if arguments.env:
-        _print_lines(os.path.abspath(arguments.file), arguments.shell)
+    report: dict[str, Any] = {"file": None, "anchors": None, "environment": {}}
+    if arguments.file is not None or arguments.env:
+        report["file"] = _only_file() if arguments.file is None else _absolute(arguments.file)
+        report["environment"] = dict.fromkeys(_VARIABLES, report["file"])
+    # Before anything is written: a name that cannot be printed is refused.
+    lines = _lines(report["environment"], arguments.shell) if arguments.env else []
+    if arguments.file is not None or not arguments.env:
+        with Progress("reading the store"):
+            report["anchors"] = _anchors()
+    if arguments.file is not None:
+        _write(arguments.file, _pem_text(report["anchors"]))
+    if arguments.json:
+        print_json(report)
+    elif arguments.env:
+        say("\n".join(lines))
+    elif arguments.file is not None:
+        complain(f"{len(report['anchors'])} trust anchors written to {arguments.file}")
     else:
-        sys.stderr.write(f"{count} trust anchors written to {arguments.file}\n")
+        with output() as stream:
+            stream.write(_pem_text(report["anchors"]))
     return YES
 
 
-def _pem_text() -> tuple[str, int]:
-    """The anchors, each once, with a comment line: whose it is and where it lies."""
+def _only_file() -> str:
+    """The store, if it is one file.  Raises `Failure`."""
+    bundle = stores.describe()["bundle"]
+    if not isinstance(bundle, str) or stores.interpositions is not None:  # there it is trusted in addition
+        raise Failure("this store is not one file: name the FILE to write it to", MISSING)
+    return bundle
+
+
+def _absolute(file: str) -> str:
+    try:
+        return os.path.abspath(file)
+    except OSError as error:
+        raise Failure(f"{file}: there is no current directory any more ({error.strerror})", MISSING) from None
+
+
+def _anchors() -> list[dict[str, str]]:
+    """Each anchor once: whose it is (``subject``), where it lies (``place``), and its ``pem``.  Raises `Failure`."""
     anchors: dict[bytes, str] = {}
     try:
         for place, anchor in stores.listing():
@@ -73,44 +87,65 @@ def _pem_text() -> tuple[str, int]:
             for anchor in _pem.certificates(extra):
                 anchors.setdefault(anchor, extra)
         except OSError as error:
-            sys.stderr.write(
-                f"truststore-inject: left out TRUSTSTORE_INJECT_EXTRA_CA_CERTS, {extra}: {error.strerror}\n"
-            )
-    blocks = []
-    for anchor, place in anchors.items():
-        comment = plain(f"{_influences.subject(anchor)}, from {place}")
-        body = "\n".join(textwrap.wrap(base64.b64encode(anchor).decode(), 64))
-        blocks.append(f"# {comment}\n-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
-    return "\n".join(blocks), len(anchors)
+            complain(f"left out TRUSTSTORE_INJECT_EXTRA_CA_CERTS, {extra}: {error.strerror}")
+    if not anchors:
+        where = "to see where it looked: truststore-inject status"
+        raise Failure(f"there is no trust anchor in the system store ({where})", MISSING)
+    return [
+        {"subject": _influences.subject(anchor), "place": place, "pem": ssl.DER_cert_to_PEM_cert(anchor)}
+        for anchor, place in anchors.items()
+    ]
+
+
+def _pem_text(anchors: list[dict[str, str]]) -> str:
+    """With a comment line for each."""
+    return "\n".join(
+        f"# {printable(anchor['subject'])}, from {printable(anchor['place'])}\n{anchor['pem']}" for anchor in anchors
+    )
 
 
 def _write(path: str, text: str) -> None:
     """Whole or not at all: a tool that reads meanwhile sees the old file or the new one.  Everybody may read it."""
-    target = os.path.realpath(path)
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=".truststore-inject-", dir=os.path.dirname(target))
-        try:
-            with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(descriptor)
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, target)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
+        mode = os.lstat(path).st_mode
+        is_link = stat.S_ISLNK(mode) and not os.readlink(path).startswith("/proc/")  # where /dev/stdout leads
+        if not (stat.S_ISREG(mode) or is_link):
+            raise Failure(f"{path}: not a regular file (without FILE it goes to standard output)", MISSING)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise Failure(f"{path}: {error.strerror}", MISSING) from None
+    try:
+        _files.replace(path, text.encode())
     except OSError as error:
         raise Failure(f"{path}: cannot be written, {error.strerror}", MISSING) from None
 
 
-def _print_lines(path: str, shell: str) -> None:
-    for name in _VARIABLES:
-        if shell == "sh":
-            say(f"export {name}={shlex.quote(path)}")
-        elif shell == "fish":
-            quoted = path.replace("\\", "\\\\").replace("'", "\\'")
-            say(f"set -gx {name} '{quoted}'")
-        else:
-            quoted = path.replace("'", "''")
-            say(f"$env:{name} = '{quoted}'")
+def _lines(environment: dict[str, str], shell: str) -> list[str]:
+    """Raises `Failure` where they cannot say what the file is called."""
+    encoding = sys.stdout.encoding if sys.stdout is not None else "utf-8"
+    for path in environment.values():
+        try:
+            path.encode(encoding)
+        except UnicodeError:
+            raise Failure(f"{path}: --env cannot print this name in {encoding}", MISSING) from None
+        if printable(path) != path:
+            raise Failure(f"{path}: --env does not print a name that holds control characters", MISSING)
+    return [_LINES[shell].format(name=name, value=_QUOTED[shell](path)) for name, path in environment.items()]
+
+
+def _quoted_for_fish(text: str) -> str:
+    """https://fishshell.com/docs/current/language.html#quotes"""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _quoted_for_powershell(text: str) -> str:
+    """A typographic quotation mark ends a string, too, and is written twice, too.
+
+    https://learn.microsoft.com/en-us/powershell/module/microsoft.powershell.core/about/about_quoting_rules
+    """
+    return "'" + re.sub("(['\u2018\u2019\u201a\u201b])", r"\1\1", text) + "'"
+
+
+_LINES = {"sh": "export {name}={value}", "fish": "set -gx {name} {value}", "powershell": "$env:{name} = {value}"}
+_QUOTED = {"sh": shlex.quote, "fish": _quoted_for_fish, "powershell": _quoted_for_powershell}

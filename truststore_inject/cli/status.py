@@ -2,7 +2,6 @@
 
 import argparse
 import datetime
-import json
 import os
 import site
 import sys
@@ -15,7 +14,7 @@ from .. import _settings
 from .._status import Status, status
 from . import _influences, _sitecustomize
 from ._failure import NO, YES
-from ._terminal import Progress, colour, paragraph, say
+from ._terminal import Progress, colour, paragraph, print_json, printable, say
 
 _INDENT = 10
 _PEP_829_ALONE = sys.version_info >= (3, 18)  # import lines in .pth files are ignored
@@ -28,8 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0 if the injection is active, 1 if it is not."""
-    with Progress() as progress:
-        progress.text = "reading the store"
+    with Progress("reading the store"):
         found = status()
         report = found.as_dict()
         report["python"] = {"version": sys.version.split()[0], "executable": sys.executable}
@@ -39,9 +37,9 @@ def run(arguments: argparse.Namespace) -> int:
         report["settings"] = _settings_in_force()
         report["influences"] = _influences.found()
     if arguments.json:
-        say(json.dumps(report, indent=2))
+        print_json(report)
     else:
-        _show(report)
+        _show(printable(report))
     return YES if found.active else NO
 
 

@@ -1,0 +1,66 @@
+"""Writing a file in a directory that other users may be able to write to."""
+
+import contextlib
+import os
+import secrets
+
+PREFIX = ".truststore-inject-"  # how the names of files begin that are not yet in place
+# Where a directory can be held open, everything is done in that one, whatever its path leads to meanwhile.
+_HOLDS_DIRECTORIES = {os.open, os.rename, os.stat, os.unlink} <= os.supports_dir_fd
+
+
+class Swapped(OSError):
+    """Another user took the file's place before it was where it belongs."""
+
+
+def replace(path: str, data: bytes, like: os.stat_result | None = None) -> None:
+    """Put a file with `data` at `path`: whole or not at all, and nothing else is touched.  Raises `OSError`.
+
+    What is at `path` is replaced; a link is not followed.  Owner and mode are those of `like`; without it the file is
+    ours and everybody may read it.
+    """
+    folder, name = os.path.split(path)
+    flags = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+    directory = os.open(folder or ".", flags) if _HOLDS_DIRECTORIES else None
+    try:
+        if directory is None:
+            _replace(path, os.path.join(folder, _new_name()), data, like, None)
+        else:
+            _replace(name, _new_name(), data, like, directory)
+    except OSError as error:
+        # The name that the file had before it was in place says nothing to the user.
+        raise type(error)(error.errno, error.strerror, folder or ".") from None
+    finally:
+        if directory is not None:
+            os.close(directory)
+
+
+def _new_name() -> str:
+    return PREFIX + secrets.token_hex(8)
+
+
+def _replace(name: str, new: str, data: bytes, like: os.stat_result | None, directory: int | None) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL  # never through a link, and never a file that is there
+    flags |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(new, flags, 0o600, dir_fd=directory)
+    try:
+        try:
+            rest = memoryview(data)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+            if hasattr(os, "fchown") and like is not None:
+                os.fchown(descriptor, like.st_uid, like.st_gid)
+            if hasattr(os, "fchmod"):
+                os.fchmod(descriptor, 0o644 if like is None else like.st_mode & 0o7777)
+            os.fsync(descriptor)
+            written = os.fstat(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(new, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(new, dir_fd=directory)
+        raise
+    # Who may rename in this directory (it is not sticky) may have given another file that name before it was renamed.
+    if not os.path.samestat(written, os.stat(name, dir_fd=directory, follow_symlinks=False)):
+        raise Swapped(0, "another user replaced the file while it was written")

@@ -1,0 +1,55 @@
+"""Who judges a server, each in a child process: `ssl.create_default_context`, stock or injected, and the clients."""
+
+import importlib.util
+import json
+import os
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any
+
+from . import _children, _clients, _handshake
+from ._secrets import without_credentials
+from ._target import Target
+
+# The package may be importable here only: python -m in a source tree, or a base that is covered, for stock Python.
+_HANDSHAKE = "sys.path.append(sys.argv.pop(1)); from truststore_inject.cli._handshake import main; main()"
+_CLIENT = "import runpy; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
+_HERE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def installed() -> dict[str, str]:
+    """The clients of _clients.py that can be imported here, with their versions."""
+    found = {}
+    for name, (module, _) in _clients.CLIENTS.items():
+        try:
+            if importlib.util.find_spec(module) is None:
+                continue
+        except ImportError:
+            continue
+        try:
+            found[name] = metadata.version(module.partition(".")[0])
+        except metadata.PackageNotFoundError:
+            found[name] = ""
+    return found
+
+
+def client(
+    name: str, questions: list[tuple[str, str, float]], env: Mapping[str, str], cwd: str | None = None
+) -> list[tuple[str, str]]:
+    """What that client says, ``(verdict, words)`` for each ``(url, trust, timeout)``."""
+    limit = sum(timeout for *_, timeout in questions) + 30
+    try:
+        answers = _children.ask(_CLIENT, _clients.__file__, name, json.dumps(questions), env=env, limit=limit, cwd=cwd)
+    except (_children.NoAnswer, OSError) as error:
+        answers = [("error", str(error))] * len(questions)
+    return [(verdict, without_credentials(words, env)) for verdict, words in answers]
+
+
+def handshake(target: Target, timeout: float, env: Mapping[str, str]) -> dict[str, Any]:
+    """What `ssl.create_default_context` says in an interpreter with that environment."""
+    question = _handshake.question(target, timeout)
+    try:
+        answer: dict[str, Any] = _children.ask(_HANDSHAKE, _HERE, question, env=env, limit=timeout * 2 + 30)
+    except (_children.NoAnswer, OSError) as error:
+        answer = _handshake.no_verdict(str(error))
+    return {**answer, "words": without_credentials(answer["words"], env)}
