@@ -99,7 +99,9 @@ truststore_inject/cli/_handshake.py
 truststore_inject/cli/_influences.py
 truststore_inject/cli/_judges.py
 truststore_inject/cli/_proof.py
+truststore_inject/cli/_reach.py
 truststore_inject/cli/_reasons.py
+truststore_inject/cli/_run/sitecustomize.py
 truststore_inject/cli/_secrets.py
 truststore_inject/cli/_sitecustomize.py
 truststore_inject/cli/_target.py
@@ -107,6 +109,7 @@ truststore_inject/cli/_terminal.py
 truststore_inject/cli/base.py
 truststore_inject/cli/check.py
 truststore_inject/cli/export.py
+truststore_inject/cli/run.py
 truststore_inject/cli/status.py
 truststore_inject/patches/_OpenSSL.py
 truststore_inject/patches/__init__.py

@@ -3,26 +3,23 @@
 A Python is asked: it is started as the command would be, with `_ASK` in the place of its program.
 """
 
-import json
 import os
 import re
 import shlex
 import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from .. import _settings
+from . import _children
 from ._failure import NO, YES
-from ._terminal import colour, paragraph, say
+from ._terminal import colour, paragraph, printable, say
 
 _INDENT = 10
 
-# In any Python; with -c the current directory is the first entry of sys.path.
+# In any Python.
 _ASK = """
-import sys
-sys.path[:] = [entry for entry in sys.path if entry]
 import json
 armed = any(type(finder).__module__ == "truststore_inject._startup" for finder in sys.meta_path)
 print(json.dumps({
@@ -99,21 +96,19 @@ def show(found: Reach) -> None:
         False: colour("NOT reached", "red"),
         None: colour("what it starts", "yellow"),
     }[found.reached]
-    say(f"{shlex.join(found.command)}: {state}")
+    say(f"{printable(shlex.join(found.command))}: {state}")
     lines = [("why", found.reason), ("file", found.file)]
     if found.python is not None:
         lines.append(("python", f"{found.python['version']}, {found.python['executable']}"))
     for label, text in lines:
-        say(paragraph(text, _INDENT, label.ljust(_INDENT)))
+        say(paragraph(printable(text), _INDENT, label.ljust(_INDENT)))
 
 
 def _ask(found: Reach, python: str, options: str, env: Mapping[str, str]) -> Reach:
     """Let the interpreter say whether it is armed."""
-    command = [python, *([f"-{options}"] if options else []), "-c", _ASK]
     try:
-        child = subprocess.run(command, env=dict(env), capture_output=True, timeout=60, check=True)
-        answer = json.loads(child.stdout.decode(errors="replace").rstrip().rpartition("\n")[2])
-    except (OSError, ValueError, subprocess.SubprocessError):
+        answer = _children.ask(_ASK, env=env, limit=60, python=python, options=[f"-{options}"] if options else [])
+    except (OSError, _children.NoAnswer):
         return Reach(found.command, found.file, False, f"{python} does not run as a Python interpreter")
     packages = answer.pop("packages")
     if packages is not None:

@@ -2,7 +2,6 @@
 
 import argparse
 import importlib.util
-import json
 import os
 import shutil
 import signal
@@ -14,7 +13,7 @@ from typing import NoReturn
 from .. import _settings
 from . import _sitecustomize
 from ._failure import MISSING, USAGE, Failure
-from ._terminal import say
+from ._terminal import print_json
 
 START_FOLDER = os.path.dirname(_sitecustomize.START_FILE)
 
@@ -49,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     found = _reach.judge(program, command, env)
     if arguments.json:
-        say(json.dumps(found.as_dict(), indent=2))
+        print_json(found.as_dict())
     else:
         _reach.show(found)
     return found.code
