@@ -6,7 +6,10 @@ The build needs the package index, so this file runs in a tox environment of its
 from __future__ import annotations
 
 import email
+import hashlib
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,8 +31,9 @@ PATCHED = "import json, ssl; print(json.dumps('load_verify_locations' in vars(ss
 
 
 def call(*command: str | os.PathLike[str], cwd: Path = PROJECT, **variables: str) -> str:
-    """With the shell's own environment, which installers need to reach their index."""
-    result = subprocess.run(command, cwd=cwd, env={**os.environ, **variables}, capture_output=True, text=True)
+    """With the shell's own environment, which installers need to reach their index; a tox is not within another."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("TOX_")}
+    result = subprocess.run(command, cwd=cwd, env={**env, **variables}, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
@@ -48,10 +52,10 @@ def build_wheel(source: Path, outdir: Path, kind: str) -> None:
 
 @pytest.fixture(scope="session")
 def built(source: Path) -> Path:
-    """The folder with the sdist, with the wheel that is built from it by itself, and with the other wheel."""
-    call(sys.executable, "-m", "build", "--outdir", source / "dist", source)
-    (by_itself,) = source.glob("dist/*.whl")
-    build_wheel(source, source / "dist", "pth" if by_itself.name.endswith(TAGS["start"]) else "start")
+    """The folder with the sdist and both wheels, as a release makes it."""
+    (source / "dist").mkdir()
+    (source / "dist" / "of_another_version.whl").touch()
+    call(sys.executable, "-m", "tox", "-e", "dist", cwd=source)
     return source / "dist"
 
 
@@ -154,6 +158,14 @@ truststore_inject/stores/_pem.py
 truststore_inject/stores/_verifier.py
 truststore_inject/stores/system.pem
 """
+OF_EVERY_WHEEL = (
+    "METADATA",
+    "WHEEL",
+    "RECORD",
+    "entry_points.txt",
+    "licenses/LICENSE",
+    "sboms/truststore-inject.cdx.json",
+)
 METADATA = {
     "Name": ["truststore-inject"],
     "License-Expression": ["MIT"],  # what an inventory (SBOM) takes: PEP 639
@@ -177,9 +189,7 @@ def test_the_wheel_holds_just_these_files(wheels: dict[str, Path], kind: str) ->
     with zipfile.ZipFile(wheels[kind]) as archive:
         names = archive.namelist()
         (info,) = {name.partition("/")[0] for name in names if ".dist-info/" in name}
-        of_every_wheel = [
-            f"{info}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE")
-        ]
+        of_every_wheel = [f"{info}/{name}" for name in OF_EVERY_WHEEL]
         assert sorted(names) == sorted([*FILES.split(), *of_every_wheel, start])
         record = archive.read(f"{info}/RECORD").decode()
         assert {line.partition(",")[0] for line in record.splitlines()} == set(names)
@@ -227,21 +237,78 @@ def test_the_metadata_is_what_an_inventory_needs(wheel: Path) -> None:
     assert {key: metadata.get_all(key) for key in METADATA} == METADATA
 
 
-def test_twine_has_no_objection(built: Path) -> None:
-    call(sys.executable, "-m", "twine", "check", "--strict", *built.iterdir())
-
-
 @pytest.mark.parametrize("kind", TAGS)
-def test_two_builds_are_the_same_bytes(source: Path, wheels: dict[str, Path], kind: str, tmp_path: Path) -> None:
-    build_wheel(source, tmp_path, kind)
-    assert (tmp_path / wheels[kind].name).read_bytes() == wheels[kind].read_bytes()
+def test_the_bill_of_materials_is_valid_and_says_what_starts(wheels: dict[str, Path], kind: str) -> None:
+    validation = pytest.importorskip("cyclonedx.validation.json")
+    from cyclonedx.schema import SchemaVersion
+
+    with zipfile.ZipFile(wheels[kind]) as archive:
+        (name,) = (name for name in archive.namelist() if "/sboms/" in name)
+        text = archive.read(name).decode()
+        start = archive.read(f"truststore-inject.{kind}")
+        (metadata,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
+        version = email.message_from_bytes(archive.read(metadata))["Version"]
+    assert validation.JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    component = json.loads(text)["metadata"]["component"]
+    assert component["purl"] == f"pkg:pypi/truststore-inject@{version}"
+    (file,) = component["components"]
+    assert file["name"] == f"truststore-inject.{kind}"
+    assert file["hashes"] == [{"alg": "SHA-256", "content": hashlib.sha256(start).hexdigest()}]
 
 
-def test_the_sdist_holds_the_tests(sdist: Path) -> None:
+def test_a_release_is_the_same_bytes_again(source: Path, built: Path, tmp_path: Path) -> None:
+    """Another clone, with a stricter umask, later, and in another time zone."""
+    again = tmp_path / "truststore-inject"
+    shutil.copytree(source, again, ignore=shutil.ignore_patterns("dist", ".tox"), copy_function=shutil.copy)
+    call("chmod", "-R", "go-rwx", again)
+    command = [sys.executable, "-m", "tox", "-e", "dist", "--workdir", source / ".tox"]
+    call("sh", "-c", 'umask 077; exec "$@"', "sh", *command, cwd=again, TZ="Asia/Tokyo")
+    first, second = ({path.name: path.read_bytes() for path in folder.iterdir()} for folder in (built, again / "dist"))
+    assert len(first) == 3
+    assert first == second
+
+
+def test_the_sdist_holds_the_tests_and_the_documents(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     starts = {"hatch_build.py", "truststore-inject.pth", "truststore-inject.start"}
-    assert {*starts, "tests/harness.py", "tox.ini", "LICENSE", "README.md", "CHANGELOG.md"} <= names
+    documents = {
+        "LICENSE",
+        "README.md",
+        "CHANGELOG.md",
+        "SECURITY.md",
+        "CONTRIBUTING.md",
+        "mkdocs.yml",
+        "docs/index.md",
+    }
+    assert {*starts, *documents, "tests/harness.py", "tox.ini", ".github/workflows/test.yml"} <= names
+
+
+def test_links_and_pictures_of_the_readme_work_on_the_package_index(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
+        message = email.message_from_bytes(archive.read(name))
+    page, readme = message.get_payload(), (PROJECT / "README.md").read_text(encoding="utf-8")
+    relative = re.findall(r"\]\((?!https?://|#)([^)]+)\)", readme)
+    assert relative
+    assert not re.findall(r"\]\((?!https?://|#)([^)]+)\)", page)
+    for target in relative:
+        assert (PROJECT / target.partition("#")[0]).exists(), target
+        assert f"/v{message['Version']}/{target})" in page
+
+
+def test_what_was_installed_can_be_verified(wheel: Path, venv: Venv) -> None:
+    """As docs/security-review.md has it."""
+    page = (PROJECT / "docs/security-review.md").read_text(encoding="utf-8")
+    code = page.partition("<!-- run: verify-installed -->\n```python\n")[2].partition("```")[0]
+    call(sys.executable, "-m", "pip", "--python", venv.python, "install", "--no-deps", wheel)
+    lines = venv.run("-c", code).stdout.splitlines()
+    assert f"ok      truststore-inject.{OURS}" in lines
+    assert {line.split()[0] for line in lines} == {"ok"}
+    with open(venv.site_packages / f"truststore-inject.{OURS}", "ab") as file:
+        file.write(b"\n")
+    lines = venv.run("-c", code).stdout.splitlines()
+    assert [line for line in lines if not line.startswith("ok ")] == [f"CHANGED truststore-inject.{OURS}"]
 
 
 def tree(folder: Path) -> set[str]:

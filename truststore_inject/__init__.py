@@ -4,7 +4,7 @@ Nothing has to be called: ``truststore-inject.pth`` arms the injection when the 
 :func:`inject` is for interpreters that run no ``.pth`` files (frozen applications, embedded ones).
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["__version__", "extract", "inject", "status"]
 
 # site imports this package at every interpreter start, so it loads nothing by itself (PEP 562).
