@@ -141,17 +141,10 @@ def enter(store: Any) -> None:
         os.environ.pop(variable, None)
     os.environ.update(store["variables"])
     if INJECTED:
-        from truststore_inject.stores import _openssl
+        from truststore_inject.stores import _openssl, _places
 
         directory, bundle = store["places"] or ("/nonexistent/certs", "/nonexistent/bundle")
-        built_in = SimpleNamespace(
-            openssl_cafile_env="SSL_CERT_FILE",
-            openssl_capath_env="SSL_CERT_DIR",
-            openssl_cafile="/nonexistent/cert.pem",
-            openssl_capath=directory,
-        )
-        ssl.get_default_verify_paths = lambda: built_in  # type: ignore[assignment,return-value]
-        _openssl._PAIRS = ((directory, bundle),)
+        _places.BUNDLES, _places.DIRECTORIES = (bundle,), (directory,)
         _openssl._found = None
 
 

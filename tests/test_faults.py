@@ -109,7 +109,7 @@ def test_a_part_is_removed_after_ssl_was_patched(module: str, copy: Path, probe:
     assert probe.run(between=f"import os; os.unlink({str(copy / module)!r})", PYTHONPATH=copy.parent)
 
 
-@pytest.mark.parametrize("part", ["stores/_export.py", "stores/_bundled.py", "stores", ""])
+@pytest.mark.parametrize("part", ["stores/_export.py", "stores/_carried.py", "stores", ""])
 def test_a_part_is_removed_before_a_library_wants_the_store(part: str, copy: Path, probe: Probe) -> None:
     """Its own default stays."""
     pytest.importorskip("OpenSSL")

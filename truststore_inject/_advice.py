@@ -61,7 +61,7 @@ def place() -> str:
     found = stores.describe()
     if stores.interpositions is not None:  # what the variables name is asked in addition to it
         return f"the system store ({str(found['source']).partition(',')[0]})"
-    places = [*found["directories"], *filter(None, [found["bundle"]])]  # type: ignore[misc]
+    places = [*found["directories"], *found["bundles"]]
     return f"the system store ({places[0]})" if places else "the system store"
 
 

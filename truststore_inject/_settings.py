@@ -4,6 +4,8 @@ They are read when they are needed, so that a program may still set them.
 """
 
 import os
+from os import close, read  # bound here, see stores/_files.py
+from os import open as open_
 
 
 def enabled() -> bool:
@@ -17,7 +19,7 @@ def debug() -> bool:
 
 
 def extra_ca_certs() -> str | None:
-    """The PEM file that ``TRUSTSTORE_INJECT_EXTRA_CA_CERTS`` adds to the system store, or None."""
+    """The paths that ``TRUSTSTORE_INJECT_EXTRA_CA_CERTS`` adds to the system store, or None."""
     return _of_the_caller("TRUSTSTORE_INJECT_EXTRA_CA_CERTS")
 
 
@@ -27,8 +29,11 @@ def x509_strict() -> bool:
 
 
 def openssl(variable: str) -> str | None:
-    """The value of ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``, or None."""
-    return _of_the_caller(variable)
+    """The value of ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``, or None, as OpenSSL has it (``secure_getenv``).
+
+    https://docs.openssl.org/3.0/man7/openssl-env/
+    """
+    return None if _started_with_more_rights() else os.environ.get(variable)
 
 
 def _of_the_caller(variable: str) -> str | None:
@@ -37,34 +42,46 @@ def _of_the_caller(variable: str) -> str | None:
 
 
 def _has_more_rights() -> bool:
-    """Whether this process has other rights than its caller, who then may not widen what it trusts.
-
-    OpenSSL ignores its own variables there (``secure_getenv``): https://docs.openssl.org/3.0/man7/openssl-env/
-    """
+    """Whether this process has other rights than its caller, who then may not widen what it trusts."""
     if not hasattr(os, "getuid"):
         return False
-    return os.getuid() != os.geteuid() or os.getgid() != os.getegid() or _started_with_more_rights()
+    ids_differ = os.getuid() != os.geteuid() or os.getgid() != os.getegid()
+    return ids_differ or _started_with_more_rights() is not False
 
 
-def _started_with_more_rights() -> bool:
-    """What OpenSSL goes by: also file capabilities, and a program that has made its ids equal since.
+_more_rights: list[
+    bool | None
+] = []  # once it is known: it stays the same for the life of a process, and in forked ones
+
+
+def _started_with_more_rights() -> bool | None:
+    if not _more_rights:
+        _more_rights.append(_ask_the_kernel())
+    return _more_rights[0]
+
+
+def _ask_the_kernel() -> bool | None:
+    """What OpenSSL goes by: also file capabilities, and a program that has made its ids equal since.  None: not known.
 
     https://man7.org/linux/man-pages/man3/getauxval.3.html (AT_SECURE), https://man.openbsd.org/issetugid.2
     """
     at_secure = 23
     try:
-        with open("/proc/self/auxv", "rb") as file:
-            words = memoryview(file.read()).cast("L")
+        descriptor = open_("/proc/self/auxv", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            words = memoryview(read(descriptor, 8192)).cast("L")
+        finally:
+            close(descriptor)
         return bool(dict(zip(words[::2], words[1::2], strict=True))[at_secure])
-    except (OSError, LookupError, ValueError):  # not Linux, or without /proc
+    except (AttributeError, OSError, LookupError, TypeError, ValueError):  # not Linux, or without /proc
         pass
     try:
         import ctypes  # takes 2 ms
 
         libc = ctypes.CDLL(None)
         return bool(libc.issetugid() if hasattr(libc, "issetugid") else libc.getauxval(at_secure))
-    except Exception:  # it is not known, or an audit hook forbids ctypes
-        return True
+    except Exception:  # an audit hook forbids ctypes, for example
+        return None
 
 
 _ON = frozenset({"1", "on", "true", "yes"})

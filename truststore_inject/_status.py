@@ -59,7 +59,7 @@ def status() -> Status:
 
 
 def _sentence(store: dict[str, Any]) -> str:
-    places = [*store["directories"], *([store["bundle"]] if store["bundle"] else [])]
+    places = [*store["directories"], *store["bundles"]]
     if store["source"] is None:
         return "none that can be used; each library keeps its own default"
     count = "the" if store["anchors"] is None else store["anchors"]

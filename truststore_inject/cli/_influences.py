@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from importlib import metadata
 
 from .. import _advice, stores
-from ..stores import _bundled, _pem
+from ..stores import _defaults, _pem
 
 # Each variable, who obeys it, and whether it names the store itself.
 _VARIABLES = {
@@ -41,7 +41,7 @@ def variables() -> list[dict[str, str]]:
 
 
 def _variable(name: str, value: str, effect: str) -> dict[str, str]:
-    if _bundled.library(value) is not None and name.startswith("SSL_"):
+    if _defaults.library(value) is not None and name.startswith("SSL_"):
         return _entry(name, value, "It names a library's own bundle, so it is ignored here.", "Unset it.")
     if not all(os.path.exists(path) for path in value.split(os.pathsep)):
         return _entry(name, value, effect, "It does not exist: unset it.")
@@ -54,7 +54,7 @@ def _variable(name: str, value: str, effect: str) -> dict[str, str]:
 
 def _same_as_store(path: str) -> bool:
     described = stores.describe()
-    places = [*described["directories"], described["bundle"]]  # type: ignore[misc]
+    places = [*described["directories"], *described["bundles"]]
     system = {os.path.realpath(place) for place in places if place}
     return os.path.realpath(path) in system or os.path.realpath(os.path.dirname(path)) in system
 

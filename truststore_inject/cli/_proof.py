@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ..stores import _bundled
+from ..stores import _defaults
 from . import _children, _judges
 from ._failure import MISSING, NO, YES, Failure
 from ._terminal import colour, paragraph, printable, say
@@ -123,7 +123,7 @@ def _foreign_bundle(client: str) -> str | None:
         where = str(import_module(_CERTIFI[client]).where())
     except (KeyError, ImportError, AttributeError, OSError):
         return None
-    return None if _bundled.library(where) is not None else where
+    return None if _defaults.library(where) is not None else where
 
 
 def _cell(case: str, row: dict[str, Any]) -> str:

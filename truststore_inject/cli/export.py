@@ -9,8 +9,8 @@ import stat
 import sys
 from typing import Any
 
-from .. import _settings, stores
-from ..stores import _pem
+from .. import stores
+from ..stores import _extra
 from . import _files, _influences
 from ._failure import MISSING, YES, Failure
 from ._terminal import Progress, complain, output, print_json, printable, say
@@ -60,10 +60,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _only_file() -> str:
     """The store, if it is one file.  Raises `Failure`."""
-    bundle = stores.describe()["bundle"]
-    if not isinstance(bundle, str) or stores.interpositions is not None:  # there it is trusted in addition
+    found = stores.describe()
+    if len(found["bundles"]) != 1 or stores.interpositions is not None:  # there it is trusted in addition
         raise Failure("this store is not one file: name the FILE to write it to", MISSING)
-    return bundle
+    return str(found["bundles"][0])
 
 
 def _absolute(file: str) -> str:
@@ -81,13 +81,13 @@ def _anchors() -> list[dict[str, str]]:
             anchors.setdefault(anchor, place)
     except OSError as error:
         raise Failure(f"the system store cannot be read: {error}", MISSING) from None
-    extra = _settings.extra_ca_certs()
+    extra = _extra.current()
     if extra is not None:
-        try:
-            for anchor in _pem.certificates(extra):
-                anchors.setdefault(anchor, extra)
-        except OSError as error:
-            complain(f"left out TRUSTSTORE_INJECT_EXTRA_CA_CERTS, {extra}: {error.strerror}")
+        for place, bundle in extra.bundles.items():
+            for anchor in bundle.certificates():
+                anchors.setdefault(anchor, place)
+        for place, reason in extra.left_out.items():
+            complain(f"left out TRUSTSTORE_INJECT_EXTRA_CA_CERTS, {place}: {reason}")
     if not anchors:
         where = "to see where it looked: truststore-inject status"
         raise Failure(f"there is no trust anchor in the system store ({where})", MISSING)

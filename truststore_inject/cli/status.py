@@ -93,7 +93,7 @@ def _start_files(directories: Sequence[str] | None = None) -> list[str]:
 def _changed(store: dict[str, Any]) -> str | None:
     """When a file or directory of the store was changed, in UTC."""
     times = []
-    for place in [*store["directories"], *filter(None, [store["bundle"]])]:
+    for place in [*store["directories"], *store["bundles"]]:
         try:
             times.append(os.stat(place).st_mtime)
         except OSError:
@@ -131,7 +131,7 @@ def _show(report: dict[str, Any]) -> None:
     _line("why", report["reason"])
     _line("python", f"{report['python']['version']}, {report['python']['executable']}")
     store = report["store"]
-    places = [*store["directories"], *filter(None, [store["bundle"]])]
+    places = [*store["directories"], *store["bundles"]]
     if store["source"] is not None:
         count = "the" if store["anchors"] is None else store["anchors"]  # not every operating system says how many
         _line("store", f"{count} trust anchors in {' and '.join(places) or store['source']}")

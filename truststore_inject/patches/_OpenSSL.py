@@ -36,16 +36,16 @@ def _load_locations(
     wrapped: "Callable[..., None]", instance: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]"
 ) -> None:
     try:
-        from ..stores import _bundled
+        from .. import stores
 
-        own = _bundled.without_defaults(*args, **kwargs)
-    except Exception:  # wrong arguments: stock says so in its own words; or the package was half removed meanwhile
-        own = None
-    if own is None:
+        asked = stores.request(*args, **kwargs)
+    except Exception:  # the package was half removed meanwhile
+        asked = None
+    if asked is None or not asked.carried:  # None: wrong arguments, stock says so in its own words
         wrapped(*args, **kwargs)
         return
-    if own[0] is not None or own[1] is not None:
-        wrapped(own[0], own[1])
+    if asked.own:
+        wrapped(asked.own.get("cafile"), asked.own.get("capath"))
     if not _add_store(instance, _path(*args, **kwargs)):
         wrapped(*args, **kwargs)
 

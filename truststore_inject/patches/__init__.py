@@ -57,10 +57,10 @@ def is_default(named: object) -> bool:
     if named is None or named == "":
         return True
     try:
-        from ..stores import _bundled
+        from ..stores import _defaults
     except Exception:
         return False
-    return _bundled.library(named) is not None
+    return _defaults.library(named) is not None
 
 
 def default_file(named: object = None) -> str | None:

@@ -32,9 +32,9 @@ def _ensure_cacert(
     wrapped: "Callable[..., None]", instance: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]"
 ) -> None:
     try:
-        from ..stores import _bundled
+        from ..stores import _defaults
 
-        if _bundled.library(instance._cacert) is not None:
+        if _defaults.library(instance._cacert) is not None:
             instance._cacert = system_file(os.path.abspath(instance._cacert)) or instance._cacert
     except Exception:  # the package was half removed after this process started
         pass

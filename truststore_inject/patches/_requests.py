@@ -18,14 +18,14 @@ def patch(module: "ModuleType") -> str | None:
     adapters = module.adapters
     bundle = adapters.DEFAULT_CA_BUNDLE_PATH
     if not os.path.exists(bundle):
-        from ..stores import _bundled
+        from ..stores import _defaults
 
-        if _bundled.library(bundle) is not None:
-            _replaced[module] = bundle, _bundled.PLACEHOLDER
-            adapters.DEFAULT_CA_BUNDLE_PATH = _bundled.PLACEHOLDER
+        if _defaults.library(bundle) is not None:
+            _replaced[module] = bundle, _defaults.PLACEHOLDER
+            adapters.DEFAULT_CA_BUNDLE_PATH = _defaults.PLACEHOLDER
     if "requests" not in late or getattr(adapters, "_preloaded_ssl_context", None) is None:
         return None
-    from ..stores import _pem
+    from ..stores import _bundle
     from . import contexts
 
     def make() -> "ssl.SSLContext":
@@ -33,7 +33,7 @@ def patch(module: "ModuleType") -> str | None:
         context.load_verify_locations(bundle)
         return context
 
-    known = _pem.certificates(bundle) if os.path.exists(bundle) else []
+    known = _bundle.read(bundle).certificates() if os.path.exists(bundle) else []
     return contexts.renew([adapters], "_preloaded_ssl_context", make, known)
 
 

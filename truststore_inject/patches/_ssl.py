@@ -13,13 +13,14 @@ the first context gets default trust.
 import sys
 from _thread import RLock
 from functools import partial, wraps
+from types import MethodType
 
 from .. import _record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from types import ModuleType
     from typing import Any
 
@@ -119,16 +120,25 @@ def _replacements(module: "ModuleType", cls: type) -> "dict[str, object]":
     # The contexts that are inside the stock load_default_certs, which calls set_default_verify_paths.
     stock_only: set[int] = set()
 
-    def load_system_store(context: "ssl.SSLContext", stock: "partial[None]") -> bool:
-        # A server verifies its clients: the anchors for that are chosen on purpose, and a bundle there is one of them.
-        if context.protocol == module.PROTOCOL_TLS_SERVER:
-            return False
+    def load_system_store(context: "ssl.SSLContext", stock: "partial[None]", instead_of: "Sequence[Any]" = ()) -> bool:
         stores = _stores()
-        if stores is None:
+        if stores is None or not is_client(context):
             return False
-        if stores.interpositions is not None and not _interpose(cls, lambda: stores.interpositions(cls)):
+        try:
+            if stores.interpositions is not None and not _interpose(cls, lambda: stores.interpositions(cls)):
+                return False
+        except Exception as error:
+            _record.note(f"the system store is not asked: {type(error).__name__}: {error}")
             return False
-        return bool(stores.load(context, stock_verify_locations, stock))
+        return bool(stores.load(context, stock, instead_of))
+
+    def is_client(context: "ssl.SSLContext") -> bool:
+        # A server verifies its clients: the anchors for that are chosen on purpose, and a bundle there is one of them.
+        # Nor is it one that is no context at all: stock says so.
+        try:
+            return bool(context.protocol != module.PROTOCOL_TLS_SERVER)
+        except Exception:
+            return False
 
     def load_stock(context: "ssl.SSLContext", purpose: "ssl.Purpose" = server_auth) -> None:
         try:
@@ -137,36 +147,64 @@ def _replacements(module: "ModuleType", cls: type) -> "dict[str, object]":
         finally:
             stock_only.discard(id(context))
 
-    @wraps(stock_default_certs)
     def load_default_certs(self: "ssl.SSLContext", purpose: "ssl.Purpose" = server_auth) -> None:
-        if purpose is not server_auth or not load_system_store(self, partial(load_stock)):
+        if purpose is not server_auth:
+            load_stock(self, purpose)
+            return
+        stores = _stores()
+        if stores is None or stores.interpositions is None:
+            stock_default_certs(self, purpose)  # calls set_default_verify_paths, which is ours
+        elif not load_system_store(self, partial(load_stock)):
             load_stock(self, purpose)
 
-    @wraps(stock_verify_paths)
     def set_default_verify_paths(self: "ssl.SSLContext") -> None:
         if id(self) in stock_only or not load_system_store(self, partial(stock_verify_paths)):
             stock_verify_paths(self)
 
-    @wraps(stock_verify_locations)
     def load_verify_locations(self: "ssl.SSLContext", *args: "Any", **kwargs: "Any") -> None:
         stores = _stores()
-        try:
-            own = None if stores is None else stores.without_defaults(*args, **kwargs)
-        except TypeError:  # wrong arguments: stock says so in its own words
-            own = None
-        if own is not None:
-            if any(argument is not None for argument in own):
-                stock_verify_locations(self, *own)
-            given = dict(zip(("cafile", "capath", "cadata"), args, strict=False), **kwargs)
-            given = {name: argument for name, argument in given.items() if argument is not None}
-            if load_system_store(self, partial(stock_verify_locations, **given)):
-                return
-        stock_verify_locations(self, *args, **kwargs)
+        asked = None if stores is None else stores.request(*args, **kwargs)
+        if stores is None or asked is None:
+            stock_verify_locations(self, *args, **kwargs)
+            return
+        if (asked.own or not asked.carried) and not stores.share(self, asked.own):
+            stock_verify_locations(self, **asked.own)
+        if asked.carried:
+            stock = partial(stock_verify_locations, **asked.carried)
+            if not load_system_store(self, stock, asked.bundles):
+                stock(self)
+        elif asked.default is not None and is_client(self):
+            stores.complete(self, asked.default == "capath")
 
-    return {
-        function.__name__: function
-        for function in (load_default_certs, set_default_verify_paths, load_verify_locations)
+    replacements = {
+        "load_default_certs": wraps(stock_default_certs)(load_default_certs),
+        "set_default_verify_paths": _Method(module, stock_verify_paths, set_default_verify_paths),
+        "load_verify_locations": _Method(module, stock_verify_locations, load_verify_locations),
     }
+    load_default_certs.__annotations__.clear()  # stock's has none, and typing.get_type_hints cannot look ours up
+    return replacements
+
+
+class _Method:
+    """In the place of a method of C: for pickle, inspect, typing and unittest.mock it is what it stands for.
+
+    A function is not: ``mock.patch.object(..., autospec=True)`` hands `self` on to what takes its place.
+    """
+
+    def __init__(self, module: "ModuleType", stock: "Any", function: "Callable[..., None]") -> None:
+        self.__wrapped__ = stock
+        self.__name__, self.__qualname__, self.__doc__ = stock.__name__, stock.__qualname__, stock.__doc__
+        self.__module__, self.__annotations__ = module.__name__, {}
+        self._module, self._function = module, wraps(stock)(function)
+
+    def __get__(self, instance: object, owner: "type | None" = None) -> "Any":
+        return self if instance is None else MethodType(self._function, instance)
+
+    def __call__(self, *args: "Any", **kwargs: "Any") -> None:
+        self._function(*args, **kwargs)
+
+    def __reduce__(self) -> "tuple[Any, ...]":
+        return getattr, (self._module.SSLContext, self.__name__)
 
 
 def _handshakes(module: "ModuleType") -> "dict[type, dict[str, object]]":

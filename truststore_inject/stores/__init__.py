@@ -1,9 +1,10 @@
 """Where system trust comes from.  The one place that chooses the platform; each platform's file has the same names.
 
-``load(context, load_verify_locations) -> bool``
+``load(context) -> bool``
     Let `context` trust the system store.  False if there is none that can be used.
 ``describe() -> dict``
-    The store, for people and for JSON.
+    The store, for people and for JSON: ``source``, ``directories``, ``bundles``, ``anchors`` (a number, or None where
+    the operating system does not say), and ``left_out``: each ``path`` that is not used, with the ``reason``.
 ``listing() -> Iterator[tuple[str, bytes]]``
     Each anchor in the store, for people who ask: the place where it lies, and DER.
 
@@ -29,13 +30,15 @@ import sys
 from _weakref import ref  # weakref itself is Python code, which a program may have no other use for
 
 from .. import _record, _settings
-from . import _pem
-from ._bundled import without_defaults as without_defaults
+from . import _bundle, _carried, _defaults, _extra
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from functools import partial
+    from typing import Any
+
+    from ._files import Path
 
 interpositions: "Callable[..., dict[str, object]] | None" = None
 keep_stock: "Callable[[ssl.SSLContext, partial[None]], None] | None" = None
@@ -53,8 +56,20 @@ else:
     from . import _openssl as _lister
     from . import _openssl as _platform
 
-describe = _platform.describe
 listing = _lister.listing
+
+
+def describe() -> "dict[str, Any]":
+    """The store; also what of the extra CAs was left out."""
+    found: dict[str, Any] = _platform.describe()
+    extra = _extra.current()
+    if extra is not None:
+        found["left_out"] += [
+            {"path": path, "reason": f"TRUSTSTORE_INJECT_EXTRA_CA_CERTS: {reason}"}
+            for path, reason in extra.left_out.items()
+        ]
+    return found
+
 
 # The contexts that were given the system store.
 _loaded: "set[ref[ssl.SSLContext]]" = set()
@@ -72,20 +87,41 @@ def _remember(context: ssl.SSLContext) -> None:
         pass
 
 
-def load(context: ssl.SSLContext, load_verify_locations: "Callable[..., None]", stock: "partial[None]") -> bool:
-    """Let `context` trust the system store, and what the settings add to it.
+def request(*args: object, **kwargs: object) -> "_defaults.Request | None":
+    """What the arguments of ``load_verify_locations`` mean; None if they are wrong, which stock says in its words."""
+    try:
+        return _defaults.request(_platform.is_default, _platform.is_carried, *args, **kwargs)
+    except Exception:
+        return None
 
-    `load_verify_locations` is the method of the stock class; ``stock(context)`` does what would have been done without
-    us.  False if there is no store that can be used: then the caller does that.  Never raises an `Exception`, so that
-    no program fails for us.
+
+def share(context: ssl.SSLContext, arguments: "dict[str, Any]") -> bool:
+    """What ``load_verify_locations(**arguments)`` does, where it pays that the file is parsed once in a process; else
+    False.
+
+    Never raises an `Exception`: what is wrong with the arguments, stock says.
     """
     try:
-        if not _settings.x509_strict():
-            context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        extra = _settings.extra_ca_certs()
-        if extra is not None:
-            _load_extra(context, load_verify_locations, extra)
-        if _platform.load(context, load_verify_locations):
+        if "cafile" not in arguments or "cadata" in arguments or not _bundle.share(context, arguments["cafile"]):
+            return False
+        if "capath" in arguments:
+            _bundle.load_verify_locations(context, capath=arguments["capath"])
+        return True
+    except Exception:
+        return False
+
+
+def load(context: ssl.SSLContext, stock: "partial[None]", instead_of: "Sequence[Path]" = ()) -> bool:
+    """Let `context` trust the system store, and what the settings add to it.
+
+    `instead_of` are the bundles that a library carries and the program named; what somebody added to them is kept.
+    ``stock(context)`` does what would have been done without us.  False if there is no store that can be used: then the
+    caller does that.  Never raises an `Exception`, so that no program fails for us.
+    """
+    try:
+        _apply_settings(context)
+        if _platform.load(context):
+            _platform.add(context, [bundle for path in instead_of for bundle in _carried.gained(path)])
             if keep_stock is not None:
                 keep_stock(context, stock)
             _remember(context)
@@ -96,11 +132,22 @@ def load(context: ssl.SSLContext, load_verify_locations: "Callable[..., None]", 
     return False
 
 
-def _load_extra(context: ssl.SSLContext, load_verify_locations: "Callable[..., None]", path: str) -> None:
+def complete(context: ssl.SSLContext, names_directory: bool) -> None:
+    """Add what default trust has more than the one place of the machine that a program named.
+
+    Never raises an `Exception`.
+    """
     try:
-        anchors = _pem.certificates(path)
-        if not anchors:
-            raise ValueError("it holds no certificate")
-        load_verify_locations(context, cadata=b"".join(anchors))
-    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
-        _record.note(f"TRUSTSTORE_INJECT_EXTRA_CA_CERTS={path}: not loaded, {error}")
+        _apply_settings(context)
+        _platform.complete(context, names_directory)
+        _remember(context)
+    except Exception as error:
+        _record.note(f"nothing was added to the machine's default: {type(error).__name__}: {error}")
+
+
+def _apply_settings(context: ssl.SSLContext) -> None:
+    if not _settings.x509_strict():
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    extra = _extra.current()
+    if extra is not None:
+        _platform.add(context, extra.bundles.values())

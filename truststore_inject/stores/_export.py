@@ -21,7 +21,7 @@ import ssl
 import sys
 
 from .. import _record, _settings
-from . import _bundled, _pem, describe, distrusted, interpositions, listing, on_demand
+from . import _bundle, _carried, _extra, _files, describe, distrusted, interpositions, listing, on_demand
 
 # For each setting of the variables that decide: the store as PEM.
 _texts: "dict[tuple[str | None, ...], bytes]" = {}
@@ -44,7 +44,7 @@ def pem_bytes(bundle: str | None = None) -> bytes | None:
             if not anchors:
                 return None
             whole = _whole_bundle(anchors)
-            _texts[key] = _encode(anchors) if whole is None else _pem.read(whole)
+            _texts[key] = _files.read(whole) if whole is not None and _says_more(whole) else _encode(anchors)
         return _texts[key]
     except Exception as error:
         _record.note(f"the system store was not exported: {type(error).__name__}: {error}")
@@ -71,7 +71,7 @@ def pem_file(bundle: str | None = None) -> str | None:
 
 
 def _kept(bundle: str | None) -> str | None:
-    return bundle if bundle is not None and (on_demand or _bundled.was_changed(bundle)) else None
+    return bundle if bundle is not None and (on_demand or _carried.gained(bundle)) else None
 
 
 def _key(kept: str | None) -> "tuple[str | None, ...]":
@@ -97,14 +97,12 @@ def _anchors(kept: str | None) -> "list[bytes]":
     if not anchors:
         _record.note("no usable system store: the library's own default stays")
         return []
-    extra = _settings.extra_ca_certs()
-    if extra is not None:
-        try:
-            anchors += _pem.certificates(extra)
-        except OSError as error:
-            _record.note(f"TRUSTSTORE_INJECT_EXTRA_CA_CERTS={extra}: not loaded, {error}")
+    extra = _extra.current()
+    added = [] if extra is None else list(extra.bundles.values())
     if kept is not None:
-        anchors += _pem.certificates(kept)
+        added += [_bundle.read(kept)] if on_demand else _carried.gained(kept)
+    for bundle in added:
+        anchors += bundle.certificates()
     refused = distrusted()
     return _sound([anchor for anchor in dict.fromkeys(anchors) if anchor not in refused])
 
@@ -128,13 +126,20 @@ def _find_or_write(kept: str | None) -> str | None:
 
 
 def _whole_bundle(anchors: "list[bytes]") -> str | None:
-    """The machine's own bundle, if it holds all of `anchors`; or says more of them than can be written again."""
-    bundle = describe()["bundle"]
-    if isinstance(bundle, str) and interpositions is None:  # elsewhere it is trusted in addition to the store
-        plain = _pem.plain_certificates(bundle)
-        if plain is None or set(anchors) == set(plain):
-            return bundle
+    """The machine's own bundle, if it holds `anchors`, all of them and no others."""
+    if interpositions is not None:  # what the variables name is trusted in addition to the store there
+        return None
+    for bundle in describe()["bundles"]:
+        with contextlib.suppress(OSError):  # ssl.SSLError is one
+            if set(anchors) == set(_bundle.read(bundle).certificates()):
+                return str(bundle)
     return None
+
+
+def _says_more(bundle: str) -> bool:
+    """Whether it holds more than plain certificates: trust settings, revocation lists."""
+    text = _files.read(bundle)
+    return b"-----BEGIN TRUSTED" in text or b"-----BEGIN X509 CRL" in text
 
 
 def _encode(anchors: "list[bytes]") -> bytes:

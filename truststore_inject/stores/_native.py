@@ -17,15 +17,17 @@ from functools import partial, wraps
 from weakref import WeakKeyDictionary
 
 from .. import _record, _settings
-from . import _bundled, _verifier
+from . import _carried, _verifier
+from ._bundle import load_verify_locations
 from ._connection import Connection
 from ._verifier import native_function as _native_function
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
+    from ._bundle import Bundle
     from ._connection import Chains
 
 
@@ -56,7 +58,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
-def load(context: ssl.SSLContext, load_verify_locations: "Callable[..., None]") -> bool:
+def load(context: ssl.SSLContext) -> bool:
     """See `truststore_inject.stores`.  Asks the operating system nothing: most contexts of a process are never used."""
     if _system() is None:
         return False
@@ -78,6 +80,24 @@ def load(context: ssl.SSLContext, load_verify_locations: "Callable[..., None]") 
 def _no_cas(context: ssl.SSLContext) -> int:
     anchors = context.cert_store_stats()
     return anchors["x509"] - anchors["x509_ca"]
+
+
+def add(context: ssl.SSLContext, bundles: "Iterable[Bundle]") -> None:
+    """Let `context` trust `bundles` in addition to the system store."""
+    for bundle in bundles:
+        bundle.add_to(context)
+
+
+def is_default(path: object) -> bool:
+    """No path is the machine's default where the operating system verifies."""
+    return False
+
+
+is_carried = is_default
+
+
+def complete(context: ssl.SSLContext, names_directory: bool) -> None:
+    """Nothing names the machine's default."""
 
 
 def keep_stock(context: ssl.SSLContext, stock: "partial[None]") -> None:
@@ -106,20 +126,21 @@ def describe() -> dict[str, object]:
     if system is None or reason is not None:
         if reason is not None:
             _note_unusable(reason)
-        return {"source": None, "directories": [], "bundle": None, "anchors": 0}
+        return {"source": None, "directories": [], "bundles": [], "anchors": 0, "left_out": []}
     bundle, directory = environment()
     return {
         "source": f"{_verifier.NAME}, which verifies by itself, through truststore",
         "directories": directory.split(os.pathsep) if directory else [],
-        "bundle": bundle,
+        "bundles": [] if bundle is None else [bundle],
         "anchors": None,
+        "left_out": [],
     }
 
 
 def environment() -> tuple[str | None, str | None]:
     """``SSL_CERT_FILE`` and ``SSL_CERT_DIR``: on Windows stock Python trusts them in addition to the system's store."""
     bundle, directory = _settings.openssl("SSL_CERT_FILE"), _settings.openssl("SSL_CERT_DIR")
-    if bundle is not None and (_bundled.library(bundle) is not None or _is_of_the_environment(bundle)):
+    if bundle is not None and (_carried.library(bundle) is not None or _is_of_the_environment(bundle)):
         _record.note(f"SSL_CERT_FILE names a library's own bundle and counts as not set: {bundle}")
         bundle = None
     return bundle, directory

@@ -1,21 +1,79 @@
-"""PEM files (RFC 7468), without parsing what is in them."""
+"""PEM files (RFC 7468) as text.  What is trusted of a file, OpenSSL alone decides; nothing here does."""
 
 import binascii
-import os
+import re
+
+from ._files import read
+
+_END = b"-----END CERTIFICATE-----"
+_BEGIN = b"-----BEGIN CERTIFICATE-----"
+_LINE = re.compile(rb"-----(BEGIN|END) ([A-Z0-9 ]+)-----")
+
+
+def plain_blocks(data: bytes) -> "set[bytes] | None":
+    """The texts of the certificates in `data`; None if there is more than plain certificates, or anything unusual."""
+    *pieces, rest = data.replace(b"\r\n", b"\n").split(_END)
+    texts: set[bytes] = set()
+    for piece in pieces:
+        before, begin, text = piece.partition(_BEGIN)
+        # Each at the start of a line: what is commented out, for example, is for OpenSSL to judge.
+        if b"-----" in before or b"-----" in text or not begin or ((before or texts) and not before.endswith(b"\n")):
+            return None
+        texts.add(text)
+    return None if b"-----" in rest else texts
+
+
+def fault(path: str) -> str | None:
+    """What is wrong with the file `path`, which OpenSSL refused, and where; None if that is not to be seen here."""
+    try:
+        data = read(path)
+    except OSError as error:
+        return str(error.strerror)
+    if data.startswith(b"0\x82"):
+        return "it is in DER, not in PEM: openssl x509 -inform der -in FILE -out FILE.pem"
+    opened: tuple[int, bytes] | None = None
+    body: list[bytes] = []
+    for number, line in enumerate(data.splitlines(), 1):
+        marks = _LINE.findall(line)
+        if len(marks) > 1:
+            return (
+                f"line {number}: two certificates without a line break between them, so OpenSSL reads none of the file"
+            )
+        if marks and not line.startswith(b"-----"):
+            continue  # commented out
+        if marks and marks[0][0] == b"BEGIN":
+            if opened is not None:
+                return f"line {opened[0]}: a certificate without an end, so OpenSSL reads none of the file"
+            opened, body = (number, marks[0][1]), []
+        elif marks and opened is not None:
+            if not _is_der(b"".join(body)):
+                return f"line {opened[0]}: a corrupt certificate, so OpenSSL reads none of the file"
+            opened = None
+        elif opened is not None:
+            body.append(line)
+    if opened is not None:
+        return f"line {opened[0]}: a certificate without an end, so OpenSSL reads none of the file"
+    return None if _BEGIN in data or b"-----BEGIN " in data else "there is no certificate in it"
+
+
+def _is_der(base64: bytes) -> bool:
+    """Whether it is the base64 of one DER sequence that is as long as it says."""
+    try:
+        der = binascii.a2b_base64(base64)
+    except binascii.Error:
+        return False
+    if len(der) < 4 or der[0] != 0x30:
+        return False
+    length, start = der[1], 2
+    if length & 0x80:
+        start += length & 0x7F
+        length = int.from_bytes(der[2:start], "big")
+    return start + length == len(der)
 
 
 def certificates(path: str) -> list[bytes]:
-    """The DER certificates in the PEM file `path`.  A block that is not base64 is left out.  Raises `OSError`."""
+    """The DER certificates in the PEM file `path`, for lists; what is not base64 is left out.  Raises `OSError`."""
     return decode(read(path))
-
-
-def plain_certificates(path: str) -> list[bytes] | None:
-    """As `certificates`, or None if the file holds anything else: trust settings, revocation lists, old labels."""
-    data = read(path)
-    return decode(data) if data.count(_BEGIN) == data.count(b"-----BEGIN ") else None
-
-
-_BEGIN = b"-----BEGIN CERTIFICATE-----"
 
 
 def decode(data: bytes) -> list[bytes]:
@@ -27,17 +85,3 @@ def decode(data: bytes) -> list[bytes]:
         except binascii.Error:
             pass
     return found
-
-
-def read(path: str) -> bytes:
-    """Raises `OSError`."""
-    # Not open(): a store is a few hundred small files, and this is three times faster.
-    # Without O_BINARY Windows ends the file at a Ctrl-Z, which a comment in it may hold.
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
-    try:
-        chunks = []
-        while chunk := os.read(descriptor, 1 << 20):
-            chunks.append(chunk)
-        return b"".join(chunks)
-    finally:
-        os.close(descriptor)

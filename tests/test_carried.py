@@ -22,7 +22,7 @@ from harness import (
 )
 
 from truststore_inject import _record
-from truststore_inject.stores import _bundled
+from truststore_inject.stores import _carried
 
 PACKAGED = [
     ("certifi", "certifi/cacert.pem"),
@@ -52,21 +52,21 @@ def package(folder: Path, name: str, file: str) -> Path:
 @pytest.mark.parametrize(("name", "file"), PACKAGED)
 def test_recognised_by_the_package_that_it_lies_in(tmp_path: Path, name: str, file: str) -> None:
     path = package(tmp_path, name, file)
-    assert _bundled.library(str(path)) == name
-    assert _bundled.library(path) == name
-    assert _bundled.library(os.fsencode(path)) == name
+    assert _carried.library(str(path)) == name
+    assert _carried.library(path) == name
+    assert _carried.library(os.fsencode(path)) == name
 
 
 @pytest.mark.parametrize(("name", "file"), PACKAGED)
 def test_not_by_its_name(tmp_path: Path, name: str, file: str) -> None:
-    assert _bundled.library(write_bundle(tmp_path / file, [])) is None  # no package around it
-    assert _bundled.library(write_bundle(tmp_path / Path(file).name, [])) is None
-    assert _bundled.library(package(tmp_path / "b", name, file).with_name("corp.pem")) is None
+    assert _carried.library(write_bundle(tmp_path / file, [])) is None  # no package around it
+    assert _carried.library(write_bundle(tmp_path / Path(file).name, [])) is None
+    assert _carried.library(package(tmp_path / "b", name, file).with_name("corp.pem")) is None
 
 
 @pytest.mark.parametrize("path", ["", "/etc/corp/cacert.pem", "cacert.pem", "/", 5, None, b"\xff", "a\0b", object()])
 def test_everything_else_is_the_users(path: object) -> None:
-    assert _bundled.library(path) is None
+    assert _carried.library(path) is None
 
 
 def test_the_real_ones() -> None:
@@ -74,18 +74,18 @@ def test_the_real_ones() -> None:
     import certifi
     import pip._vendor.certifi as vendored
 
-    assert _bundled.library(certifi.where()) == "certifi"
-    assert _bundled.library(vendored.where()) == "certifi"
-    assert _bundled.library(os.path.join(botocore.__path__[0], "cacert.pem")) == "botocore"
+    assert _carried.library(certifi.where()) == "certifi"
+    assert _carried.library(vendored.where()) == "certifi"
+    assert _carried.library(os.path.join(botocore.__path__[0], "cacert.pem")) == "botocore"
 
 
 def test_a_frozen_application_has_only_the_data_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_bundle(tmp_path / "certifi" / "cacert.pem", [])
-    assert _bundled.library(path) is None
+    assert _carried.library(path) is None
     frozen = types.ModuleType("application.certifi")
     frozen.__path__ = [str(path.parent)]
     monkeypatch.setitem(sys.modules, "application.certifi", frozen)
-    assert _bundled.library(path) == "certifi"
+    assert _carried.library(path) == "certifi"
 
 
 def test_certifi_inside_a_zip_file(urls: dict[str, str], store: Path, authorities: Authorities, tmp_path: Path) -> None:
@@ -152,11 +152,11 @@ def test_a_ca_that_was_added_to_certifis_file_is_kept(
 def test_the_status_says_so(tmp_path: Path, authorities: Authorities, monkeypatch: pytest.MonkeyPatch) -> None:
     installed = Installed(tmp_path, authorities)
     monkeypatch.setattr(_record, "notes", {})
-    assert _bundled.without_defaults(str(installed.bundle)) == (None, None, None)
+    assert _carried.without_defaults(str(installed.bundle)) == (None, None, None)
     assert not _record.notes
     with installed.bundle.open("ab") as bundle:
         bundle.write(authorities.private.cert_pem.bytes())
-    assert _bundled.without_defaults(str(installed.bundle)) == (str(installed.bundle), None, None)
+    assert _carried.without_defaults(str(installed.bundle)) == (str(installed.bundle), None, None)
     assert any(str(installed.bundle) in note for note in _record.notes)
 
 
@@ -167,7 +167,7 @@ def test_a_vendored_bundle_is_looked_up_in_its_own_record(tmp_path: Path) -> Non
     record = tmp_path / "pip-26.0.dist-info" / "RECORD"
     record.parent.mkdir()
     record.write_text("pip/_vendor/certifi/cacert.pem,sha256=x,1234\n")
-    assert _bundled._recorded_size(str(path)) == 1234
+    assert _carried._recorded_size(str(path)) == 1234
 
 
 def test_a_missing_bundle_does_not_matter(

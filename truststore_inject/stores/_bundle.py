@@ -1,0 +1,173 @@
+"""CA files, read by OpenSSL once in a process, whose parsed certificates all contexts share.
+
+Reading is what a bundle costs: 0.1 ms for each certificate with OpenSSL 3.0.  So OpenSSL reads it into a context of our
+own, which nobody else sees, and every other context gets the same objects by reference.  What is in a file and what is
+trusted of it, OpenSSL alone decides: comments, trust settings, revocation lists, order, errors."""
+
+import _ssl
+import os
+import ssl
+
+from .. import _record
+from ._files import hashed, identity, is_settled, size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any
+
+    from ._files import Identity, Path
+    from ._libssl import Objects
+
+# A smaller file is parsed for each context: that costs no more than ctypes does.  In bytes; a certificate has 1 to 2
+# kB.
+SMALL = 16 * 1024
+_KEPT = 16  # how many files are kept; each certificate takes 4 to 5 kB
+
+load_verify_locations = _ssl._SSLContext.load_verify_locations
+
+
+def new_context() -> "_ssl._SSLContext":
+    """A context that trusts nobody, for our own use.  Raises `ssl.SSLError`, for example without usable ciphers."""
+    return _ssl._SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+class Bundle:
+    """What OpenSSL has read, in a context of its own that does not change any more."""
+
+    def __init__(self, context: "_ssl._SSLContext", *calls: "dict[str, Any]") -> None:
+        """`calls` are the arguments for ``load_verify_locations`` that would read it again."""
+        self.context = context
+        self._calls = calls
+        self._objects: Objects | None = None
+
+    def objects(self) -> "Objects":
+        """For `_libssl`.  Raises an `Exception` where they cannot be shared."""
+        if self._objects is None:
+            from . import _libssl
+
+            self._objects = _libssl.objects(self.context)
+        return self._objects
+
+    def add_to(self, context: "_ssl._SSLContext") -> None:
+        """Let `context` trust it.  Raises `OSError` (`ssl.SSLError` is one) only where it had to be read again."""
+        if not _share(context, self):
+            for arguments in self._calls:
+                load_verify_locations(context, **arguments)
+
+    def certificates(self) -> list[bytes]:
+        """The trust anchors, as DER."""
+        if can_share():
+            try:
+                from . import _libssl
+
+                return list(_libssl.encoded(self.objects()))
+            except Exception as error:
+                _cannot_share(error)
+        return self.context.get_ca_certs(True)
+
+    def has_a_ca(self) -> bool:
+        return bool(self.context.cert_store_stats()["x509_ca"])
+
+
+def read(path: "Path") -> Bundle:
+    """The file `path`.  Raises what ``load_verify_locations(path)`` raises: `OSError`, `ssl.SSLError`."""
+    before = identity(path)
+    kept = _read.get(before)
+    if kept is not None:
+        return kept
+    context = new_context()
+    load_verify_locations(context, path)
+    bundle = Bundle(context, {"cafile": path})
+    if before and before == identity(path) and is_settled(before):
+        if len(_read) >= _KEPT:
+            _read.pop(next(iter(_read), ()), None)
+        _read[before] = bundle
+    return bundle
+
+
+def read_alone(path: "Path") -> Bundle:
+    """As `read`, for one of very many small files: it is not kept."""
+    context = new_context()
+    load_verify_locations(context, path)
+    return Bundle(context, {"cafile": path})
+
+
+def read_all(paths: "Iterable[Path]") -> Bundle | None:
+    """What OpenSSL reads of the files, together; None if that is no CA.  What it refuses is passed over."""
+    context, good = new_context(), []
+    for path in paths:
+        try:
+            load_verify_locations(context, path)
+        except OSError:  # ssl.SSLError is one
+            continue
+        good.append({"cafile": path})
+    bundle = Bundle(context, *good)
+    return bundle if bundle.has_a_ca() else None
+
+
+def beside(bundles: "Iterable[Bundle]", directories: "Sequence[str]", by_itself: bool) -> Bundle | None:
+    """What OpenSSL finds in `directories` for the subjects in `bundles`; None if that is nothing.
+
+    It looks into a directory only for a subject of which it has nothing in memory, so what is put there hides what is
+    in the directory.  But a CA that is renewed keeps its subject: with a new key, or the old one and new dates.
+    `by_itself`: these are the directories that OpenSSL looks into without being told.
+    https://docs.openssl.org/3.0/man3/X509_LOOKUP_hash_dir/
+    """
+    if not directories:
+        return None
+    if can_share():
+        try:
+            from . import _libssl
+
+            context = new_context()
+            if by_itself:
+                _libssl.look_into_default_directory(context)
+            else:
+                load_verify_locations(context, capath=os.pathsep.join(directories))
+            found = sum(_libssl.find(context, bundle.objects()) for bundle in bundles)
+            return Bundle(context) if found else None
+        except Exception as error:
+            _cannot_share(error)
+    return read_all(path for directory in directories for path in hashed(directory))
+
+
+# By the identity of the file, from before it was read.
+_read: "dict[Identity, Bundle]" = {}
+
+
+def share(context: "_ssl._SSLContext", path: "Path") -> bool:
+    """Let `context` trust the file `path` if it pays to share what is read from it; else, or if that fails, False."""
+    if size(path) < SMALL or not can_share():
+        return False
+    try:
+        return _share(context, read(path))
+    except OSError:  # ssl.SSLError is one
+        return False
+
+
+# Why the objects cannot be shared in this process; None while they can.
+_obstacle: str | None = None if hasattr(os, "RTLD_NOLOAD") else "not on this system"
+
+
+def can_share() -> bool:
+    return _obstacle is None
+
+
+def _cannot_share(error: Exception) -> None:
+    global _obstacle
+    _obstacle = f"{type(error).__name__}: {error}"
+    _record.note(f"each context parses its bundle anew, as in stock Python: {_obstacle}")
+
+
+def _share(context: "_ssl._SSLContext", bundle: Bundle) -> bool:
+    if not can_share() or not issubclass(type(context), _ssl._SSLContext):
+        return False
+    try:
+        from . import _libssl
+
+        _libssl.add(context, bundle.objects())
+    except Exception as error:  # also whatever an audit hook raises that forbids ctypes
+        _cannot_share(error)
+        return False
+    return True

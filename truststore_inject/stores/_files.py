@@ -1,0 +1,131 @@
+"""What lies at a path.  The operating system's functions are bound when this is imported.
+
+A guard against blocking calls, or a test's mock, replaces them in `os` later, for the program's own calls; the stock
+ssl module makes none through `os`, so what stands in its place makes none there either.
+"""
+
+import os
+import re
+from errno import ELOOP
+from os import close, fsdecode, fstat, lstat, readlink, scandir, stat
+from os import open as open_
+from os import read as read_
+from stat import S_ISDIR, S_ISLNK, S_ISREG
+from time import time_ns
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+    Identity = tuple[int, ...]
+
+getcwd = os.getcwd
+_FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+_MOST_LINKS = 40  # as Linux has it
+# The names that OpenSSL may look for in a directory: the hash of a subject, and a number.
+# https://docs.openssl.org/3.0/man1/openssl-rehash/
+_HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
+
+
+def identity(path: "Path") -> "Identity":
+    """Which file lies there, and in which state; empty if there is none.
+
+    The last number is the time of the last change of its status, in nanoseconds, which nobody can set.
+    """
+    try:
+        status = stat(path)
+    except (OSError, ValueError):  # ValueError: a NUL in the path
+        return ()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def is_settled(state: "Identity") -> bool:
+    """False where the file was changed so lately that another change may leave the same `identity` (a clock's tick)."""
+    return not state or time_ns() - max(state[-2:]) > 100_000_000
+
+
+def size(path: "Path") -> int:
+    """Of a regular file, in bytes; else 0."""
+    try:
+        status = stat(path)
+    except (OSError, ValueError):
+        return 0
+    return status.st_size if S_ISREG(status.st_mode) else 0
+
+
+def is_directory(path: "Path") -> bool:
+    try:
+        return S_ISDIR(stat(path).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def read(path: "Path") -> bytes:
+    """The content of a regular file; nothing of another kind, which might have no end.  Raises `OSError`."""
+    descriptor = open_(path, _FLAGS)  # not open(): a store is a few hundred small files, and this is three times faster
+    try:
+        if not S_ISREG(fstat(descriptor).st_mode):
+            return b""
+        chunks = []
+        while chunk := read_(descriptor, 1 << 20):
+            chunks.append(chunk)
+        return b"".join(chunks)
+    finally:
+        close(descriptor)
+
+
+def names(directory: "Path") -> list[str]:
+    """What is in it, sorted; nothing where it cannot be read."""
+    try:
+        with scandir(fsdecode(directory)) as entries:
+            return sorted(entry.name for entry in entries)
+    except (OSError, ValueError):
+        return []
+
+
+def hashed(directory: str) -> "Iterator[str]":
+    """The paths in it that OpenSSL may ask for; whether it finds something there, only OpenSSL knows."""
+    for name in names(directory):
+        if _HASHED.fullmatch(name):
+            yield f"{directory}/{name}"
+
+
+def resolve(path: "Path") -> str:
+    """The absolute path without links, as far as it exists.  Raises `OSError` where the working directory is gone.
+
+    `os.path.realpath` asks what somebody may have put into `os` meanwhile.
+    """
+    text = fsdecode(path)
+    if os.sep != "/":  # Windows
+        return os.path.realpath(text).replace(os.sep, "/")
+    if not text.startswith("/"):
+        text = f"{getcwd()}/{text}"
+    parts, found, links = text.split("/")[::-1], "", 0
+    while parts:
+        part = parts.pop()
+        if part in ("", "."):
+            continue
+        if part == "..":
+            found = found.rpartition("/")[0]
+            continue
+        try:
+            is_link = S_ISLNK(lstat(f"{found}/{part}").st_mode)
+        except OSError:
+            is_link = False
+        if not is_link:
+            found += f"/{part}"
+            continue
+        links += 1
+        if links > _MOST_LINKS:
+            raise OSError(ELOOP, os.strerror(ELOOP), text)
+        target = readlink(f"{found}/{part}")
+        if target.startswith("/"):
+            found = ""
+        parts += target.split("/")[::-1]
+    return found or "/"
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Whether `path` lies in `folder` or is it; both as `resolve` gives them."""
+    return path == folder or path.startswith(folder.rstrip("/") + "/")

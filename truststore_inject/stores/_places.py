@@ -1,0 +1,298 @@
+"""Where the system store is, on systems where OpenSSL verifies: Linux, BSD and other Unix systems.
+
+What OpenSSL reads by itself comes first, and OpenSSL is asked what that is.  The distribution's store is added where
+OpenSSL looks elsewhere than the distribution puts it, or at a part of it only.  A place counts only if OpenSSL finds a
+CA there."""
+
+import _ssl
+import os
+import sys
+
+from .. import _settings
+from . import _bundle, _carried, _pem
+from ._bundle import Bundle
+from ._files import hashed, identity, is_below, is_directory, is_settled, names, read, resolve, size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ._files import Path
+
+# Where distributions put their store; also the names that lead there, for programs that name them.
+BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Alpine, Arch, Gentoo
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  # Fedora, RHEL and relatives
+    "/etc/pki/tls/cert.pem",  # before Fedora 43
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/var/lib/ca-certificates/ca-bundle.pem",  # SUSE
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",  # Alpine, BSD
+    "/usr/local/share/certs/ca-root-nss.crt",  # FreeBSD
+    "/etc/ssl/certs/ca-bundle.crt",  # NixOS
+    "/data/data/com.termux/files/usr/etc/tls/cert.pem",  # Termux on Android
+)
+DIRECTORIES = (
+    "/etc/ssl/certs",
+    "/etc/pki/tls/certs",
+    "/etc/pki/ca-trust/extracted/pem/directory-hash",
+    "/var/lib/ca-certificates/pem",
+)
+# Named by MD5, as OpenSSL before 1.0 did: it does not find them any more, so the files themselves are loaded.
+ANDROID = ("/apex/com.android.conscrypt/cacerts", "/system/etc/security/cacerts")
+# What lies below these is the machine's.  Elsewhere (conda, Homebrew, Spack, /nix/store, a relocatable Python) an
+# OpenSSL has a bundle that a tool carries, as a library carries one.
+_MACHINE = ("/etc", "/usr/lib/ssl", "/usr/share", "/usr/local", "/var", "/data/data/com.termux/files/usr")
+# Patched into the OpenSSL of nixpkgs, which reads it before SSL_CERT_FILE.
+_NIX = "NIX_SSL_CERT_FILE"
+
+
+def built_in() -> tuple[str, str, str, str]:
+    """What this Python's OpenSSL was built to read: a variable and the file, a variable and the directory."""
+    file_variable, file, directory_variable, directory = _ssl.get_default_verify_paths()
+    return file_variable, file, directory_variable, directory
+
+
+def is_one_of(path: "Path", *places: "Path | None") -> bool:
+    """Whether the same file or directory lies at `path` and at one of `places`."""
+    file = identity(path)[:2]
+    return bool(file) and any(place is not None and identity(place)[:2] == file for place in places)
+
+
+def is_a_tools() -> bool:
+    """Whether what this OpenSSL was built to read is a bundle that a tool carries, and not the machine's."""
+    _, file, _, directory = built_in()
+    if is_one_of(file, *BUNDLES) or is_one_of(directory, *DIRECTORIES):
+        return False
+    folder = resolve(os.path.dirname(file))
+    condas = [resolve(prefix) for prefix in (sys.prefix, sys.base_prefix) if is_directory(f"{prefix}/conda-meta")]
+    # conda may be installed below /usr/local.
+    return not any(is_below(folder, place) for place in _MACHINE) or any(is_below(folder, conda) for conda in condas)
+
+
+def is_default(path: "Path") -> bool:
+    """Whether `path` is the machine's default: the distribution's file or directory, or OpenSSL's own."""
+    _, file, _, directory = built_in()
+    return is_one_of(path, *BUNDLES, *DIRECTORIES) or (is_one_of(path, file, directory) and not is_a_tools())
+
+
+class Store:
+    """A system store that holds at least one trust anchor."""
+
+    def __init__(self, source: str, file: str | None, directories: "Iterable[str]", by_itself: bool) -> None:
+        self.source = source  # who says that it is there
+        self.by_itself = by_itself  # OpenSSL reads the next two without being told where they are
+        self.file = file  # what it has in memory
+        self.directories = tuple(directories)  # where it looks when a chain asks for an anchor
+        self.added: dict[str, Bundle] = {}  # what OpenSSL does not look at and is trusted too, by where it lies
+        self.beside: Bundle | None = None  # what that would hide in the directories
+        self.hidden: dict[tuple[int, ...], tuple[list[Bundle], Bundle | None]] = {}  # the same, of what others add
+
+    def bundles(self) -> list[str]:
+        """The files that are in memory."""
+        return list(dict.fromkeys([*([] if self.file is None else [self.file]), *self.added]))
+
+
+class Search:
+    """One look at the machine: the store, or None, and what is not in it, with the reasons."""
+
+    def __init__(self) -> None:
+        self.left_out: dict[str, str] = {}
+        self.file_variable, self.file, self.directory_variable, self.directory = built_in()
+        self._environment = self._read_environment()
+        self._looked_at: dict[str, tuple[int, ...]] = {}
+        self.carried = is_a_tools()
+        # Of what OpenSSL reads, what tools have set, and what a person chose; None where nothing is set.
+        self._tools = self._read_tools()
+        values = [_settings.openssl(name) for name in (self.file_variable, self.directory_variable)]
+        self.chosen = [None if value in self._tools else value for value in values]
+        for value, owner in self._tools.items():
+            self.left_out[value] = f"{owner} carries it, so the variable that names it counts as not set"
+        if self._is_nix():
+            self.chosen[0] = _settings.openssl(_NIX)
+        self.is_chosen = self.chosen != [None, None]
+        self.store = self._named() if self.is_chosen else self._found()
+        self._settled = all(map(is_settled, self._looked_at.values()))
+
+    def is_current(self) -> bool:
+        """Whether another search would find the same."""
+        return (
+            self._settled
+            and self._environment == self._read_environment()
+            and self._tools == self._read_tools()
+            and all(state == identity(place) for place, state in self._looked_at.items())
+        )
+
+    def is_carried(self, path: "Path") -> bool:
+        """Whether `path` is what a tool carries for this OpenSSL, and the system store is used instead of it."""
+        used = self.store is not None and self.store.file == self.file
+        return self.carried and not used and is_one_of(path, self.file, self.directory)
+
+    def _read_environment(self) -> list[str | None]:
+        return [os.environ.get(name) for name in (self.file_variable, self.directory_variable, _NIX, "CONDA_PREFIX")]
+
+    def _read_tools(self) -> dict[str, str]:
+        """The values that no person chose: the bundle that a library or a tool carries.  With who carries it."""
+        found = {}
+        for value in map(_settings.openssl, (self.file_variable, self.directory_variable)):
+            if not value:
+                continue
+            owner = _carried.library(value)
+            if owner is None and self.carried and is_one_of(value, self.file, self.directory):
+                owner = "this Python"
+            if owner is not None:
+                found[value] = owner
+        return found
+
+    def _is_nix(self) -> bool:
+        """Whether this OpenSSL obeys the variable of nixpkgs: it is asked what it reads by itself."""
+        value = _settings.openssl(_NIX)
+        if not value or _carried.library(value) is not None:
+            return False
+        ordinary = _settings.openssl(self.file_variable)
+        bundle, other = self._bundle(value), self._bundle(self.file if ordinary is None else ordinary)
+        held = [None if one is None else one.context.get_ca_certs(True) for one in (bundle, other)]
+        if not held[0] or held[0] == held[1]:
+            return False  # where both hold the same, it does not matter
+        context = _bundle.new_context()
+        _ssl._SSLContext.set_default_verify_paths(context)
+        return bool(context.get_ca_certs(True) == held[0])
+
+    def _named(self) -> Store | None:
+        """What the variables name: each on its own, as OpenSSL has it, and nothing beyond."""
+        file, directory = self.chosen
+        source = " and ".join(
+            _NIX if value == os.environ.get(_NIX) else name
+            for name, value in zip((self.file_variable, self.directory_variable), self.chosen, strict=True)
+            if value is not None
+        )
+        if directory and ":" in directory.partition("/")[0] and not is_directory(directory.partition(":")[0]):
+            self.left_out[directory] = "a URI, which is left to OpenSSL"  # OpenSSL 3 takes one there
+            return None
+        directories = (self.directory if directory is None else directory).split(os.pathsep)
+        store = Store(source, self.file if file is None else file, filter(None, directories), not self._tools)
+        if self._is_usable(store):
+            return store
+        for value in filter(None, self.chosen):
+            self.left_out.setdefault(value, f"{source}: OpenSSL finds no CA there")
+        return None
+
+    def _found(self) -> Store | None:
+        """What there is where nobody chose a place."""
+        own = Store(
+            "the places that this Python's OpenSSL was built with", self.file, [self.directory], not self._tools
+        )
+        usable = self._is_usable(own)
+        distributions = is_one_of(self.file, *BUNDLES) or is_one_of(self.directory, *DIRECTORIES)
+        if self.carried:
+            store = self._distribution()
+            if store is not None and usable:
+                self.left_out[self.file] = "this Python carries it; the machine's own store is used"
+        elif not usable:
+            store = self._distribution()
+            if store is not None and store.added:  # what is no CA in OpenSSL's own place is for OpenSSL to judge
+                store.by_itself, store.file, store.directories = own.by_itself, own.file, own.directories
+        else:
+            store = self._completed(own) if distributions else own  # else an administrator's, such as /usr/local/ssl
+        if store is None:
+            store = own if usable else None
+        elif store is not own or self._tools:
+            self._add_gained(store)
+        return store
+
+    def _distribution(self) -> Store | None:
+        """The distribution's store alone: its first bundle that can be used, else its first directory."""
+        store = Store("the distribution's places", None, [], False)
+        for place in BUNDLES:
+            bundle = self._bundle(place)
+            if bundle is not None and bundle.has_a_ca():
+                store.added[place] = bundle
+                return store
+        for place in DIRECTORIES:
+            store.directories = (place,)
+            if self._is_usable(store):
+                return store
+        store.directories = ()
+        for place in ANDROID:
+            bundle = _bundle.read_all(f"{place}/{name}" for name in names(place))
+            if bundle is not None:
+                store.added[place] = bundle
+                return store
+        return None
+
+    def _completed(self, own: Store) -> Store:
+        """`own`, which is the distribution's, with the distribution's bundle, unless that adds nothing to it."""
+        for place in BUNDLES:
+            if is_one_of(place, own.file):
+                break
+            self._look_at(place)
+            texts = _pem.plain_blocks(_content(place))
+            if texts == set():
+                continue  # empty, or a directory
+            files = {path: _single(path) for directory in own.directories for path in hashed(directory)}
+            if texts is not None and texts <= set().union(*files.values()):
+                break  # Debian writes its bundle so, and without a need it is not parsed
+            bundle = self._bundle(place)
+            if bundle is not None and bundle.has_a_ca():
+                own.added[place] = bundle
+                uncovered = _bundle.read_all(path for path, text in files.items() if texts is None or not text <= texts)
+                if uncovered is not None:
+                    own.beside = _bundle.beside([uncovered], own.directories, own.by_itself)
+                break
+        return own
+
+    def _add_gained(self, store: Store) -> None:
+        """What somebody added to the bundles of tools that were passed over."""
+        for place in {*self._tools, *([self.file] if self.carried else [])}:
+            for bundle in _carried.gained(place):
+                store.added[place] = bundle
+
+    # --- asking OpenSSL ---
+
+    def _look_at(self, place: "Path") -> None:
+        self._looked_at.setdefault(os.fsdecode(place), identity(place))
+
+    def _bundle(self, path: str) -> Bundle | None:
+        """What OpenSSL reads of the file `path`; None if that is nothing, with the reason if there is something."""
+        self._look_at(path)
+        if not size(path):
+            return None
+        try:
+            return _bundle.read(path)
+        except OSError as error:  # ssl.SSLError is one
+            self.left_out[path] = _pem.fault(path) or str(error)
+            return None
+
+    def _is_usable(self, store: Store) -> bool:
+        """Whether OpenSSL finds a CA there."""
+        bundle = None if store.file is None else self._bundle(store.file)
+        for directory in store.directories:
+            self._look_at(directory)
+        return (bundle is not None and bundle.has_a_ca()) or any(map(self._finds, [store], store.directories))
+
+    def _finds(self, store: Store, directory: str) -> bool:
+        for path in hashed(directory):
+            if not size(path):
+                continue  # a link to nothing, for example
+            try:
+                anchor = _bundle.read_alone(path)
+            except OSError:
+                continue
+            if anchor.has_a_ca():
+                held = _bundle.beside([anchor], store.directories, store.by_itself) if _bundle.can_share() else anchor
+                if held is not None and held.has_a_ca():
+                    return True
+        return False
+
+
+def _content(path: str) -> bytes:
+    try:
+        return read(path)
+    except OSError:
+        return b""
+
+
+def _single(path: str) -> set[bytes]:
+    """The text of the certificate in the file `path`, if it is the only one there."""
+    texts = _pem.plain_blocks(_content(path))
+    return texts if texts is not None and len(texts) == 1 else set()
