@@ -199,6 +199,21 @@ def test_troubleshooting_has_the_words_of_openssl(code: int) -> None:
     assert f"({code}" in page or f" {code})" in page
 
 
+def anchors(name: str) -> set[str]:
+    """Of a page's headings, as GitHub and MkDocs make them."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", text(name), flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", [path.name for path in sorted(PROJECT.glob("*.md"))])
+def test_links_of_the_pages_beside_the_code(page: str) -> None:
+    """Those of docs/ are checked by ``tox -e docs``."""
+    for target in re.findall(r"\]\((?!https?://)([^)]+)\)", text(page)):
+        name, _, anchor = target.partition("#")
+        assert (PROJECT / (name or page)).exists(), target
+        assert not anchor or anchor in anchors(name or page), target
+
+
 def test_one_address_for_the_project() -> None:
     urls = tomllib.loads(text("pyproject.toml"))["project"]["urls"]
     source, documentation = urls["Source"], urls["Documentation"].split("/en/")[0].rstrip("/")
