@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
-from harness import environment, run, run_code
+from harness import environment, run, run_code, verdicts
 
+from truststore_inject import _startup
+
+PATCHES = sorted(_startup.patch_targets())
+# What a program gets from two servers, and what became of the patch of ssl.
+ASK = """
+import urllib.request
+def ask(url):
+    try:
+        return urllib.request.urlopen(url, timeout=60).read().decode()
+    except OSError as error:
+        return type(getattr(error, "reason", error)).__name__
+said = [ask(url) for url in sys.argv[1:]]
+import truststore_inject
+print(json.dumps([said, truststore_inject.status().patches["ssl"].state]))
+"""
 PATCHED = "print(json.dumps('load_verify_locations' in vars(ssl.SSLContext)))"
 
 
@@ -402,3 +419,66 @@ print(json.dumps([spec.loader is old, *_record.patches["ssl"]]))
 def test_the_loader_can_be_copied() -> None:
     code = "import copy, importlib.util, json; l = importlib.util.find_spec('ssl').loader; c = copy.copy(l)"
     assert run_code(f"{code}; print(json.dumps(c.get_filename('ssl') == l.get_filename('ssl')))", env=environment())
+
+
+# ------------------------------------------------------------------------------------- hooks that change every module
+
+
+@pytest.mark.parametrize("conf", ["", "conf=BeartypeConf(violation_type=UserWarning)"], ids=["raises", "warns"])
+def test_beartype_for_every_module(conf: str, urls: dict[str, str], store: Path) -> None:
+    pytest.importorskip("beartype")
+    code = f"""
+import json, sys, warnings
+warnings.simplefilter("error")
+from beartype import BeartypeConf
+from beartype.claw import beartype_all
+warnings.simplefilter("ignore")
+beartype_all({conf})
+{ASK}
+"""
+    assert run_code(code, urls["system"], urls["unknown"], env=environment(SSL_CERT_DIR=store)) == [
+        ["ok", "SSLCertVerificationError"],
+        "applied",
+    ]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 15), reason="imports are lazy since Python 3.15")
+def test_lazy_imports(urls: dict[str, str], store: Path) -> None:
+    """PEP 810: then a package may not have its parts yet when it is imported."""
+    # httpcore does not survive it by itself: it gives what it imports another __module__.
+    names = [name for name in PATCHES if name != "httpcore" and importlib.util.find_spec(name) is not None]
+    code = f"""
+import importlib, json, sys, truststore_inject
+for name in {names}:
+    importlib.import_module(name)
+states = truststore_inject.status().patches
+print(json.dumps([(name, states[name].reason) for name in {names} if states[name].state in ("failed", "waiting")]))
+"""
+    env = environment(SSL_CERT_DIR=store, PYTHON_LAZY_IMPORTS="all")
+    assert run_code(code, env=env) == []
+    for client in ("urllib_request", "requests_get", "pyopenssl", "urllib3_pyopenssl"):
+        cases = {case: urls[case] for case in ("system", "unknown")}
+        if client == "urllib_request" or importlib.util.find_spec("OpenSSL") is not None:
+            assert verdicts(client, cases, env=env) == {"system": "accepted", "unknown": "refused"}
+
+
+def test_another_finder_that_fails_does_so_in_its_own_words() -> None:
+    code = """
+import json, sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name == "ssl":
+            raise ImportError("no ssl here")
+for position in (0, 1):
+    sys.meta_path.insert(position, blocker := Blocker())
+    try:
+        import ssl
+    except ImportError as error:
+        said = str(error)
+    sys.meta_path.remove(blocker)
+    assert said == "no ssl here"
+import truststore_inject
+assert any("ssl is not patched: ImportError: no ssl here" in note for note in truststore_inject.status().notes)
+import ssl
+"""
+    assert patched(code)

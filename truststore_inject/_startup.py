@@ -19,9 +19,7 @@ def run() -> None:
     try:
         inject()
     except Exception as error:
-        from . import _record
-
-        _record.note(f"the injection could not be armed: {type(error).__name__}: {error}")
+        _note(f"the injection could not be armed: {type(error).__name__}: {error}")
 
 
 def inject() -> None:
@@ -65,7 +63,7 @@ def extract() -> None:
 
 
 class PatchFinder:
-    """A meta path finder that answers for the modules to be patched, and for nothing else."""
+    """A meta path finder that answers for the modules to be patched and this package's own, and for nothing else."""
 
     targets: "frozenset[str]" = frozenset()
 
@@ -74,12 +72,41 @@ class PatchFinder:
     ) -> "ModuleSpec | None":
         """The spec that the other finders give, with a loader that patches; for other modules None."""
         if name not in self.targets:
-            return None
+            return _own_spec(name) if name.startswith("truststore_inject.") else None
         try:
             from . import _hook
-        except Exception:  # the package was removed, or half of it, after this process started: nothing is patched
+
+            return _hook.find_spec(self, name, path, target)
+        except Exception as error:
+            # The package was removed, or half of it, after this process started: nothing is patched.  Or another finder
+            # has raised this: the import system asks it next, and it does so again.
+            _note(f"{name} is not patched: {type(error).__name__}: {error}")
             return None
-        return _hook.find_spec(self, name, path, target)
+
+
+def _own_spec(name: str) -> "ModuleSpec | None":
+    """The spec of a module of this package, as it is written; None if it is not a file.
+
+    Hooks that instrument every module (beartype's, typeguard's) would check our types at run time, against names that
+    are imported for a type checker only.  https://github.com/beartype/beartype/issues/259
+    """
+    from _frozen_importlib_external import spec_from_file_location  # importlib.util's, which costs 3 ms
+
+    base = os.path.join(os.path.dirname(__file__), *name.split(".")[1:])
+    for file in (base + ".py", os.path.join(base, "__init__.py")):
+        if os.path.isfile(file):
+            spec: ModuleSpec | None = spec_from_file_location(name, file)
+            return spec
+    return None
+
+
+def _note(text: str) -> None:
+    try:
+        from . import _record
+
+        _record.note(text)
+    except Exception:  # half of the package was removed
+        pass
 
 
 finder = PatchFinder()

@@ -7,7 +7,7 @@ https://www.pyopenssl.org/en/latest/api/ssl.html#OpenSSL.SSL.Context.set_default
 
 import os
 
-from . import system_bytes, system_file, wrapping
+from . import part, system_bytes, system_file, wrapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,16 +20,17 @@ _END = b"-----END CERTIFICATE-----\n"
 
 def patch(module: "ModuleType") -> None:
     """Wrap the three methods."""
-    wrapping.wrap(module.SSL.Context, "load_verify_locations", _load_locations)
-    wrapping.wrap(module.SSL.Context, "set_default_verify_paths", _set_default_verify_paths)
-    if hasattr(module.crypto.X509Store, "load_locations"):  # since 20.0
-        wrapping.wrap(module.crypto.X509Store, "load_locations", _load_locations)
+    context, store = part(module, "SSL").Context, part(module, "crypto").X509Store
+    wrapping.wrap(context, "load_verify_locations", _load_locations)
+    wrapping.wrap(context, "set_default_verify_paths", _set_default_verify_paths)
+    if hasattr(store, "load_locations"):  # since 20.0
+        wrapping.wrap(store, "load_locations", _load_locations)
 
 
 def unpatch(module: "ModuleType") -> None:
     """Put the three methods back."""
-    wrapping.unwrap(module.SSL.Context)
-    wrapping.unwrap(module.crypto.X509Store)
+    wrapping.unwrap(part(module, "SSL").Context)
+    wrapping.unwrap(part(module, "crypto").X509Store)
 
 
 def _load_locations(

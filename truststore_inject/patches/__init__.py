@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
-    from typing import Protocol
+    from typing import Any, Protocol
 
     class Patch(Protocol):
         """What a patch file is."""
@@ -30,6 +30,16 @@ if TYPE_CHECKING:
 
         def unpatch(self, module: ModuleType) -> None:
             """Put back exactly what `patch` replaced, also when it replaced only a part of it."""
+
+
+def part(module: "ModuleType", name: str) -> "Any":
+    """The submodule `name` of a library: with ``-X lazy_imports=all`` its package imports it when it is first used.
+
+    https://peps.python.org/pep-0810/
+    """
+    if not hasattr(module, name):
+        __import__(f"{module.__name__}.{name}")
+    return getattr(module, name)
 
 
 def system_bytes(bundle: str | None = None) -> bytes | None:

@@ -1,5 +1,7 @@
 """aiohttp keeps one context for all connectors: made at its import, before 3.10.6 when it is first needed."""
 
+from . import part
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import ModuleType
@@ -13,7 +15,7 @@ def patch(module: "ModuleType") -> str | None:
         return None
     from . import contexts
 
-    connector = module.connector
+    connector = part(module, "connector")
     if hasattr(connector, "_SSL_CONTEXT_VERIFIED"):
         return contexts.renew(
             [connector], "_SSL_CONTEXT_VERIFIED", lambda: connector._make_ssl_context(True), contexts.stock_anchors()
@@ -28,9 +30,10 @@ def unpatch(module: "ModuleType") -> None:
     """Put aiohttp's own context back; an older aiohttp makes a new one."""
     from . import contexts
 
-    contexts.put_back(module.connector)
-    if not hasattr(module.connector, "_SSL_CONTEXT_VERIFIED"):
-        _forget(module.connector)
+    connector = part(module, "connector")
+    contexts.put_back(connector)
+    if not hasattr(connector, "_SSL_CONTEXT_VERIFIED"):
+        _forget(connector)
 
 
 def _forget(connector: "ModuleType") -> None:

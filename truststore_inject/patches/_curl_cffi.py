@@ -5,7 +5,7 @@ What names one (``CURL_CA_BUNDLE``, ``verify=``) is the user's own and goes anot
 
 import os
 
-from . import system_file, wrapping
+from . import part, system_file, wrapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def patch(module: "ModuleType") -> str | None:
     """Wrap the method that gives a handle its bundle, if nobody gave it one."""
-    curl = module.curl.Curl
+    curl = part(module, "curl").Curl
     if not hasattr(curl, "_ensure_cacert"):  # before 0.5.10
         return "this version has no Curl._ensure_cacert"
     wrapping.wrap(curl, "_ensure_cacert", _ensure_cacert)
@@ -25,7 +25,7 @@ def patch(module: "ModuleType") -> str | None:
 
 def unpatch(module: "ModuleType") -> None:
     """Put the method back."""
-    wrapping.unwrap(module.curl.Curl)
+    wrapping.unwrap(part(module, "curl").Curl)
 
 
 def _ensure_cacert(

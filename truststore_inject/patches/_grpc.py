@@ -19,6 +19,8 @@ _TAIL = os.path.join("_credentials", "roots.pem")
 
 def patch(module: "ModuleType") -> str | None:
     """Let the loader of ``grpc._cython``, an object of its own, give the system store as ``roots.pem``."""
+    if _PACKAGE not in sys.modules:  # -X lazy_imports=all
+        __import__(_PACKAGE)
     loader = getattr(sys.modules[_PACKAGE], "__loader__", None)
     stock = getattr(loader, "get_data", None)
     if stock is None or "get_data" in vars(loader):

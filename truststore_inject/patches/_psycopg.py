@@ -3,7 +3,7 @@
 https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-SSLROOTCERT
 """
 
-from . import libpq, wrapping
+from . import libpq, part, wrapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,23 +14,23 @@ if TYPE_CHECKING:
 
 def patch(module: "ModuleType") -> str | None:
     """Wrap the function that all connections, sync and async, are made with."""
-    if module.pq.__impl__ != "binary":
+    if part(module, "pq").__impl__ != "binary":
         return "its libpq is not the binary wheel's"
 
     def connect(
         wrapped: "Callable[..., Any]", instance: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]"
     ) -> "Any":
         if args:
-            args = (_with_system_store(module.conninfo, args[0]), *args[1:])
+            args = (_with_system_store(part(module, "conninfo"), args[0]), *args[1:])
         return wrapped(*args, **kwargs)
 
-    wrapping.wrap(module.generators, "connect", connect)
+    wrapping.wrap(part(module, "generators"), "connect", connect)
     return None
 
 
 def unpatch(module: "ModuleType") -> None:
     """Put the function back."""
-    wrapping.unwrap(module.generators)
+    wrapping.unwrap(part(module, "generators"))
 
 
 def _with_system_store(module: "ModuleType", conninfo: str) -> str:

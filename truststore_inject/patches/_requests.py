@@ -2,6 +2,8 @@
 
 import os
 
+from . import part
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
@@ -15,7 +17,7 @@ def patch(module: "ModuleType") -> str | None:
     """Let requests start where certifi's file is missing; renew the context, if it is older than the injection."""
     from . import late
 
-    adapters = module.adapters
+    adapters = part(module, "adapters")
     bundle = adapters.DEFAULT_CA_BUNDLE_PATH
     if not os.path.exists(bundle):
         from ..stores import _defaults
@@ -39,7 +41,7 @@ def patch(module: "ModuleType") -> str | None:
 
 def unpatch(module: "ModuleType") -> None:
     """Put back the path and the context."""
-    adapters = module.adapters
+    adapters = part(module, "adapters")
     bundle, placeholder = _replaced.get(module, ("", ""))
     if bundle and placeholder == adapters.DEFAULT_CA_BUNDLE_PATH:
         adapters.DEFAULT_CA_BUNDLE_PATH = bundle
