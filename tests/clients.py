@@ -796,6 +796,7 @@ def pulsar(url: str, trust: str) -> None:
     client = pulsar.Client(
         url.replace("https:", "pulsar+ssl:").rstrip("/"),
         operation_timeout_seconds=1,
+        connection_timeout_ms=1000,
         tls_validate_hostname=trust != "off",
         logger=pulsar.ConsoleLogger(pulsar.LoggerLevel.Error),
         **options,

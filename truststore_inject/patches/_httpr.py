@@ -23,8 +23,10 @@ def patch(module: "ModuleType") -> str | None:
 
     def new(wrapped: "Callable[..., Any]", instance: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> "Any":
         given = {**dict(zip(names, args, strict=False)), **kwargs}
-        named = given.get("ca_cert_file") or os.environ.get("HTTPR_CA_BUNDLE")
-        path = None if given.get("verify") is False else default_file(named)
+        named = given.get("ca_cert_file")
+        if named is None:
+            named = os.environ.get("HTTPR_CA_BUNDLE")
+        path = None if named == "" or given.get("verify") is False else default_file(named)  # it refuses an empty one
         if path is not None:
             place = names.index("ca_cert_file")
             if len(args) > place:

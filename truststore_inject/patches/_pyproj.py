@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-# What PROJ looks at, in this order: https://proj.org/en/stable/usage/network.html
+# What PROJ looks at: https://proj.org/en/stable/usage/network.html
 _VARIABLES = ("PROJ_CURL_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 # The arguments of the last call that stock would have answered in another way.
@@ -57,11 +57,9 @@ def _choose(given: "Any") -> str | None:
     """The file that takes the place of what stock would choose, or None."""
     if given not in (None, True, False, ""):
         return default_file(given)
-    if given is not True:  # that is certifi's file, whatever the variables say
-        named = [os.environ[name] for name in _VARIABLES if os.environ.get(name)]
-        own = next((path for path in named if not is_default(path)), None)
-        if own is not None:
-            return None if own == named[0] else own  # PROJ reads the first by itself
+    named = map(os.environ.get, _VARIABLES)
+    if given is not True and not all(map(is_default, named)):  # True is certifi's file, whatever the variables say
+        return None
     import certifi
 
     return default_file(certifi.where())

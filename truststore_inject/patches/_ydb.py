@@ -27,5 +27,6 @@ def unpatch(module: "ModuleType") -> None:
 def _load_default_pem(
     wrapped: "Callable[..., bytes]", instance: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]"
 ) -> bytes:
+    carried = wrapped(*args, **kwargs)
     system = system_bytes()
-    return wrapped(*args, **kwargs) if system is None else system
+    return carried if system is None else system

@@ -1,0 +1,463 @@
+"""Libraries with a TLS stack of their own, where the matrix does not look: variables, orders, what a child inherits."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import ssl
+import struct
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pytest
+from harness import HERE, Authorities, Server, environment, run_code, server_context
+from machines import LAYOUTS, Machine, needs_machines
+
+# The function of clients.py: the distribution, the module, and whether it is tried in the layout of Red Hat.  In the other
+# one its own default is that of the machine.
+STACKS = {
+    "psycopg2": ("psycopg2-binary", "psycopg2", "Debian"),
+    "adbc_postgresql": ("adbc-driver-postgresql", "adbc_driver_postgresql", "Red Hat"),
+    "ydb": ("ydb", "ydb", "Debian"),
+    "pyogrio": ("pyogrio", "pyogrio", "Debian"),
+    "fiona": ("fiona", "fiona", "Debian"),
+    "rasterio": ("rasterio", "rasterio", "Debian"),
+    "pyproj": ("pyproj", "pyproj", "Debian"),
+    "netcdf4": ("netCDF4", "netCDF4", "Debian"),
+    "pyav": ("av", "av", "Debian"),
+    "httpr": ("httpr", "httpr", "Debian"),
+    "pulsar": ("pulsar-client", "pulsar", "Debian"),
+    "couchbase": ("couchbase", "couchbase", "Red Hat"),
+    "mysql_connector": ("mysql-connector-python", "mysql", "Debian"),
+}
+
+
+def need(*clients: str) -> None:
+    for client in clients:
+        try:
+            version(STACKS[client][0])
+        except PackageNotFoundError:
+            pytest.skip(f"{STACKS[client][0]} is not installed")
+
+
+@pytest.fixture(scope="module")
+def machines(authorities: Authorities, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Machine]:
+    """No variable is set there: some libraries read SSL_CERT_FILE by themselves."""
+    names = ("Debian", "Red Hat")
+    return {name: LAYOUTS[name](tmp_path_factory.mktemp("machine"), [authorities.system]) for name in names}
+
+
+def ask(
+    machine: Machine, client: str, servers: dict[str, Server], trust: str = "default", **variables: str | Path
+) -> dict[str, str]:
+    """What `client` says there of two servers, in a child process."""
+    urls = {case: servers[case].url for case in ("system", "private")}
+    before = {case: servers[case].believed for case in urls}
+    result = machine.run(machine.python, HERE / "clients.py", client, trust, json.dumps(urls), **variables)
+    assert result.returncode == 0, result.stderr
+    said: dict[str, str] = json.loads(result.stdout.splitlines()[-1])
+    return {case: decide(servers[case], before[case], verdict) for case, verdict in said.items()}
+
+
+def decide(server: Server, before: int, said: str) -> str:
+    deadline = time.monotonic() + 5
+    while server.pending and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return said if said in ("accepted", "refused") else "accepted" if server.believed > before else "refused"
+
+
+@needs_machines
+@pytest.mark.parametrize(
+    ("client", "variable"),
+    [
+        ("psycopg2", "PGSSLROOTCERT"),
+        ("adbc_postgresql", "PGSSLROOTCERT"),
+        ("pyogrio", "GDAL_CURL_CA_BUNDLE"),
+        ("fiona", "GDAL_CURL_CA_BUNDLE"),
+        ("rasterio", "GDAL_CURL_CA_BUNDLE"),
+        ("pyproj", "PROJ_CURL_CA_BUNDLE"),
+        ("pyproj", "SSL_CERT_FILE"),
+        ("httpr", "HTTPR_CA_BUNDLE"),
+    ],
+)
+def test_a_variable_is_exact_and_certifis_path_in_it_is_none(
+    client: str,
+    variable: str,
+    servers: dict[str, Server],
+    machines: dict[str, Machine],
+    ca_file: Callable[[str], Path],
+) -> None:
+    need(client)
+    import certifi
+
+    machine = machines[STACKS[client][2]]
+    own = {variable: ca_file("private")}
+    accepted = "refused" if client == "pyproj" else "accepted"  # no variable works there, in stock neither
+    assert ask(machine, client, servers, **own) == {"system": "refused", "private": accepted}
+    assert ask(machine, client, servers, **{variable: certifi.where()}) == {"system": "accepted", "private": "refused"}
+
+
+@needs_machines
+@pytest.mark.parametrize("client", [client for client in STACKS if client not in ("pyproj", "mysql_connector")])
+def test_late_and_taken_back(client: str, servers: dict[str, Server], machines: dict[str, Machine]) -> None:
+    """Another server after each step: GDAL remembers what it was told by the first."""
+    need(client)
+    machine, module = machines[STACKS[client][2]], STACKS[client][1]
+    code = f"""
+import importlib, json, sys
+sys.path.insert(0, {str(HERE)!r})
+import truststore_inject
+from truststore_inject import _record
+from truststore_inject.patches import wrapping
+truststore_inject.extract()
+importlib.import_module({module!r})
+import clients
+truststore_inject.inject()
+states = [_record.patches[{module!r}]]
+said = [clients.judge({client!r}, {servers["system"].url!r}, "default")]
+wrapped = [*wrapping._wrapped]
+truststore_inject.extract()
+absent = wrapping._ABSENT
+back = [vars(holder).get(name, absent) is own for holder, name, own, ours in wrapped]
+said.append(clients.judge({client!r}, {servers["intermediate"].url!r}, "default"))
+print(json.dumps([states, back, wrapping._wrapped, said]))
+"""
+    before = [servers[case].believed for case in ("system", "intermediate")]
+    result = machine.run(machine.python, "-c", code)
+    assert result.returncode == 0, result.stderr
+    states, back, left, said = json.loads(result.stdout.splitlines()[-1])
+    assert states == [["applied", ""]]
+    assert (set(back) <= {True}, left) == (True, [])
+    found = [decide(servers[case], before[at], said[at]) for at, case in enumerate(("system", "intermediate"))]
+    assert found == ["accepted", "refused"]
+
+
+@needs_machines
+def test_the_environment_is_as_in_stock(servers: dict[str, Server], machines: dict[str, Machine]) -> None:
+    """pyogrio, fiona and rasterio put certifi's path there, for children too; nothing else comes."""
+    need("pyogrio", "fiona", "rasterio", "netcdf4", "pyav", "httpr", "ydb", "psycopg2")
+    code = f"""
+import json, os, sys
+sys.path.insert(0, {str(HERE)!r})
+before = dict(os.environ)
+import clients
+for client in ("psycopg2", "ydb", "httpr", "pyav", "netcdf4", "pyogrio", "fiona", "rasterio"):
+    clients.judge(client, {servers["system"].url!r}, "default")
+print(json.dumps(sorted(os.environ.items() ^ before.items())))
+"""
+    machine = machines["Debian"]
+    results = [machine.run(machine.python, "-c", code, TRUSTSTORE_INJECT=value) for value in ("1", "0")]
+    changes = [json.loads(result.stdout.splitlines()[-1]) for result in results]
+    assert changes[0] == changes[1]
+    assert {name for name, _ in changes[0]} >= {"GDAL_CURL_CA_BUNDLE"}
+
+
+@pytest.mark.parametrize("library", ["fiona", "rasterio"])
+def test_an_env_that_names_a_ca_is_exact_and_then_over(library: str, store: Path) -> None:
+    """At its end fiona and rasterio delete the option, not only what the Env set."""
+    need(library)
+    code = f"""
+import json
+import {library} as library, {library}._env as options
+get = lambda: options.get_gdal_config("GDAL_CURL_CA_BUNDLE", normalize=False)
+seen = [get()]
+with library.Env():
+    with library.Env(GDAL_CURL_CA_BUNDLE="/own.pem"):
+        seen.append(get())
+    seen.append(get())
+with library.Env(GDAL_CURL_CA_BUNDLE="/own.pem"):
+    pass
+seen.append(get())
+options.set_gdal_config("GDAL_CURL_CA_BUNDLE", "/own.pem")
+import truststore_inject
+truststore_inject.extract()
+seen.append(get())
+print(json.dumps(seen))
+"""
+    first, *others = run_code(code, env=environment(SSL_CERT_DIR=store))
+    assert "certifi" not in first
+    assert others == ["/own.pem", first, first, "/own.pem"]
+
+
+PYPROJ = """
+import json, os, sys
+import truststore_inject
+from truststore_inject import _record
+{first}
+import certifi, pyproj.network as network
+given = []
+network._set_context_ca_bundle_path = given.append
+{then}
+certifis = certifi.where()
+print(json.dumps([["certifi" if path == certifis else path for path in given], _record.patches.get("pyproj")]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("calls", "variables", "expected"),
+    [
+        (["None", "True", "False", "''", "certifi.where()"], {}, ["store"] * 5),
+        (["'/own.pem'", "pathlib.Path('/own.pem')"], {}, ["/own.pem", "/own.pem"]),
+        # The variables are PROJ's to read; True is certifi's, whatever they say.
+        (["None", "False", "True"], {"CURL_CA_BUNDLE": "/own.pem"}, ["", "", "store"]),
+        # pyogrio has put certifi's path into PROJ's first one.
+        (["None"], {"PROJ_CURL_CA_BUNDLE": "certifi", "CURL_CA_BUNDLE": "/own.pem"}, [""]),
+        (["None"], {"PROJ_CURL_CA_BUNDLE": "certifi"}, ["store"]),
+    ],
+)
+def test_pyproj(calls: list[str], variables: dict[str, str], expected: list[str], store: Path) -> None:
+    need("pyproj")
+    import certifi
+
+    env = environment(SSL_CERT_DIR=store)
+    del env["SSL_CERT_FILE"]
+    env |= {name: certifi.where() if value == "certifi" else value for name, value in variables.items()}
+    then = "import pathlib\n" + "\n".join(f"network.set_ca_bundle_path({call})" for call in calls)
+    given, state = run_code(PYPROJ.format(first="", then=then), env=env)
+    named = [path if path in ("", "/own.pem", "certifi") else "store" for path in given]
+    assert (named, state) == (expected, ["applied", ""])
+
+
+def test_pyproj_late_and_taken_back(store: Path) -> None:
+    """Which file it has cannot be asked: one that the program named is not lost."""
+    need("pyproj")
+    first = "truststore_inject.extract()\nimport pyproj\npyproj.network.set_ca_bundle_path('/own.pem')"
+    then = "truststore_inject.inject()\nnetwork.set_ca_bundle_path()\ntruststore_inject.extract()"
+    env = environment(SSL_CERT_DIR=store)
+    del env["SSL_CERT_FILE"]
+    given, _ = run_code(PYPROJ.format(first=first, then=then), env=env)
+    assert given[1:] == ["certifi"]
+    assert given[0] != "certifi"
+    _, state = run_code(PYPROJ.format(first=first, then="truststore_inject.inject()"), env=env)
+    assert "keeps" in state[1]
+
+
+def test_netcdf_keeps_what_the_program_names(store: Path) -> None:
+    need("netcdf4")
+    code = """
+import json, netCDF4, truststore_inject
+first = netCDF4.rc_get("HTTP.SSL.CAINFO")
+truststore_inject.extract()
+second = netCDF4.rc_get("HTTP.SSL.CAINFO")
+truststore_inject.inject()
+netCDF4.rc_set("HTTP.SSL.CAINFO", "/own.pem")
+truststore_inject.extract()
+truststore_inject.inject()
+print(json.dumps([first, second, netCDF4.rc_get("HTTP.SSL.CAINFO")]))
+"""
+    import certifi
+
+    first, second, third = run_code(code, env=environment(SSL_CERT_DIR=store))
+    assert first != certifi.where()
+    assert (second, third) == (certifi.where(), "/own.pem")
+
+
+def test_couchbase_leaves_capella_and_its_options_alone(store: Path) -> None:
+    """A CA of Capella's is compiled in, and forgotten where a file is named."""
+    need("couchbase")
+    code = """
+import json
+from couchbase.auth import PasswordAuthenticator
+from couchbase.logic.cluster_settings import ClusterSettings
+from couchbase.options import ClusterOptions
+options = ClusterOptions(PasswordAuthenticator("u", "p"))
+seen = []
+for address in ("couchbases://a,localhost:1/x", "couchbase://localhost", "couchbases://cb.x.cloud.couchbase.com",
+                "couchbases://localhost?truststorepath=/own.pem", "couchbases://localhost?ssl=no_verify"):
+    settings = ClusterSettings.build_cluster_settings(address, options)
+    seen.append(settings.cluster_options.get("trust_store_path"))
+print(json.dumps([seen, "trust_store_path" in options]))
+"""
+    (first, *others), written = run_code(code, env=environment(SSL_CERT_DIR=store))
+    assert first is not None
+    assert others == [None, None, "/own.pem", None]
+    assert not written
+
+
+class MySqlServer(Server):
+    """One whose greeting comes before TLS: a client of MySQL's waits for that, and asks for TLS then."""
+
+    def _handshake(self, connection: socket.socket) -> ssl.SSLSocket:
+        flags = 0xFFFFFFFF & ~(1 << 5)  # it can do everything but compress
+        halves = struct.pack("<HBHH", flags & 0xFFFF, 0x21, 2, flags >> 16)
+        body = b"\x0a8.0.30\0" + struct.pack("<I", 1) + b"abcdefgh\0" + halves + b"\x15" + bytes(10) + b"ijklmnopqrst\0"
+        body += b"mysql_native_password\0"
+        connection.sendall(struct.pack("<I", len(body))[:3] + b"\0" + body)
+        head = connection.recv(4, socket.MSG_WAITALL)
+        connection.recv(int.from_bytes(head[:3], "little"), socket.MSG_WAITALL)
+        return super()._handshake(connection)
+
+
+@pytest.fixture(scope="module")
+def mysql_servers(authorities: Authorities) -> Iterator[dict[str, MySqlServer]]:
+    certificates = authorities.server_certificates()
+    cases = ("system", "private", "unknown", "wrong_host", "expired")
+    servers = {case: MySqlServer(server_context(certificates[case])) for case in cases}
+    yield servers
+    for server in servers.values():
+        server.close()
+
+
+@pytest.mark.parametrize("named", ["", "private", "certifi"])
+def test_mysql_connector(
+    named: str, mysql_servers: dict[str, MySqlServer], store: Path, ca_file: Callable[[str], Path]
+) -> None:
+    need("mysql_connector")
+    import certifi
+
+    path = {"": None, "certifi": certifi.where()}.get(named) or ca_file("private") if named else None
+    # The extension needs a newer OpenSSL than the machine may have: its own one has to be the first.
+    code = f"""
+import json
+import _mysql_connector
+import mysql.connector
+said = []
+own = {{"ssl_ca": {str(path)!r}}} if {path is not None} else {{}}
+for port in {[server.port for server in mysql_servers.values()]}:
+    try:
+        mysql.connector.connect(
+            host="localhost", port=port, user="u", password="p", use_pure=False, connection_timeout=5,
+            ssl_verify_cert=True, ssl_verify_identity=True, **own,
+        )
+    except mysql.connector.Error as error:
+        said.append("refused" if "SSL connection error" in str(error) else "accepted")
+print(json.dumps(said))
+"""
+    said = run_code(code, env=environment(SSL_CERT_DIR=store))
+    accepted = "private" if named == "private" else "system"
+    assert dict(zip(mysql_servers, said, strict=True)) == {
+        case: "accepted" if case == accepted else "refused" for case in mysql_servers
+    }
+
+
+@pytest.fixture
+def psycopg2() -> object:
+    need("psycopg2")
+    import psycopg2
+
+    return psycopg2
+
+
+CONNINFOS = [
+    "host=localhost sslrootcert=system",
+    "host = 'a b' password='it\\'s \\\\ sslmode=disable' sslrootcert = system  sslmode='verify-full' ",
+    "password= sslrootcert=system",
+    "password=a\\ b'c sslrootcert='' user=''",
+    "sslrootcert=/a.pem sslrootcert=system",
+    "postgresql://u:p%40@[::1]:5/d?sslrootcert=system&sslmode=verify%2Dfull",
+    "postgres://u:a?b@localhost?sslrootcert=system",
+    "postgresql://localhost?ssl=true&sslrootcert=system",
+    "postgresql://localhost/d",
+    "postgresql://",
+    "",
+]
+
+
+@pytest.mark.parametrize("conninfo", CONNINFOS)
+def test_a_conninfo_is_read_and_changed_as_libpq_reads_it(conninfo: str, psycopg2: object) -> None:
+    from truststore_inject.patches import libpq
+
+    parse = psycopg2.extensions.parse_dsn  # type: ignore[attr-defined]
+    expected, found = parse(conninfo), libpq.parse(conninfo)
+    assert found is not None
+    assert [found.get(name) for name in ("sslrootcert", "sslmode")] == [
+        expected.get(name) for name in ("sslrootcert", "sslmode")
+    ]
+    ours = {"sslrootcert": "/a 'b' \\c&d.pem", "sslmode": "verify-full"}
+    assert parse(libpq.change(conninfo, ours)) == {**expected, **ours}
+
+
+@pytest.mark.parametrize("conninfo", ["host='a", "sslrootcert", "=system"])
+def test_what_libpq_does_not_take_is_left_to_it(conninfo: str, psycopg2: object) -> None:
+    from truststore_inject.patches import libpq
+
+    with pytest.raises(psycopg2.Error):  # type: ignore[attr-defined]
+        psycopg2.extensions.parse_dsn(conninfo)  # type: ignore[attr-defined]
+    assert libpq.parse(conninfo) is None
+
+
+SERVICES = """# a comment
+[other]
+sslrootcert=/other.pem
+
+[there]
+sslrootcert={root}
+sslrootcert=/second.pem
+sslmode=verify-full
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "variables", "root", "changed"),
+    [
+        ({"sslrootcert": "system"}, {}, "", True),
+        ({"sslrootcert": "system", "sslmode": "require"}, {}, "", False),
+        ({"sslrootcert": ""}, {"PGSSLROOTCERT": "system"}, "", False),
+        ({}, {"PGSSLROOTCERT": "system"}, "", True),
+        ({}, {"PGSSLROOTCERT": "system", "PGSSLMODE": "verify-ca"}, "", False),
+        ({"service": "there"}, {}, "system", True),
+        ({}, {"PGSERVICE": "there"}, "system", True),
+        # The service goes before the variable, and what the program says before both.
+        ({"service": "there"}, {"PGSSLROOTCERT": "system"}, "/own.pem", False),
+        ({"service": "there", "sslrootcert": "/own.pem"}, {}, "system", False),
+        ({"service": "missing"}, {"PGSSLROOTCERT": "system"}, "system", False),
+        ({"service": "there"}, {"PGSSLROOTCERT": "system"}, "x\nldap://localhost/", False),
+        ({}, {}, "", False),
+    ],
+)
+def test_where_libpq_finds_the_parameter(
+    given: dict[str, str],
+    variables: dict[str, str],
+    root: str,
+    changed: bool,
+    store: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from truststore_inject.patches import libpq
+
+    for name in ("PGSSLROOTCERT", "PGSSLMODE", "PGSERVICE", "PGSERVICEFILE", "PGSYSCONFDIR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {**variables, "SSL_CERT_DIR": str(store), "SSL_CERT_FILE": "/nonexistent"}.items():
+        monkeypatch.setenv(name, value)
+    file = tmp_path / "services" / "pg_service.conf"
+    file.parent.mkdir()
+    file.write_text(SERVICES.format(root=root))
+    for place in ({"PGSERVICEFILE": str(file)}, {"PGSYSCONFDIR": str(file.parent)}):
+        with monkeypatch.context() as context:
+            for name, value in place.items():
+                context.setenv(name, value)
+            assert bool(libpq.trust(given)) is changed
+            assert os.environ.get("PGSSLROOTCERT") == variables.get("PGSSLROOTCERT")
+
+
+MISTAKES = """
+import json
+from pathlib import Path
+def try_(call):
+    try:
+        call()
+    except Exception as error:
+        return [type(error).__name__, str(error)]
+    return None
+import adbc_driver_postgresql, av, httpr, psycopg2, pulsar, ydb
+print(json.dumps([try_(call) for call in (
+    lambda: av.open(5), lambda: av.open(), lambda: av.open("http://localhost:1/", options=5),
+    lambda: av.open("http://localhost:1/", "x"), lambda: av.open("http://localhost:1/", container_options=[1]),
+    lambda: av.open("http://localhost:1/", "r", None, None, {"a": "b"}, None),
+    lambda: httpr.Client(no=1), lambda: httpr.Client(ca_cert_file=5), lambda: httpr.Client(ca_cert_file=""),
+    lambda: httpr.Client(*[None] * 30), lambda: psycopg2.connect("host='a"), lambda: psycopg2.connect(5),
+    lambda: psycopg2._connect(), lambda: adbc_driver_postgresql.connect(5), lambda: adbc_driver_postgresql.connect(),
+    lambda: pulsar.Client("pulsar+ssl://localhost", tls_trust_certs_file_path=5), lambda: ydb.default_pem.load_default_pem(1),
+)]))
+"""
+
+
+def test_a_mistake_is_answered_as_in_stock(store: Path) -> None:
+    need("pyav", "httpr", "psycopg2", "adbc_postgresql", "pulsar", "ydb")
+    env = environment(SSL_CERT_DIR=store)
+    found, stock = run_code(MISTAKES, env=env), run_code(MISTAKES, env={**env, "TRUSTSTORE_INJECT": "0"})
+    assert found == stock
