@@ -2,7 +2,9 @@
 
 import os
 import platform
+import shlex
 import shutil
+import subprocess
 import sys
 
 _WITHOUT_ROOT = "Without root: TRUSTSTORE_INJECT_EXTRA_CA_CERTS=/path/of/ca.pem in the environment (Python only)."
@@ -31,9 +33,14 @@ _SUSE = {"suse", "opensuse", "sles"}
 _ADMINISTRATORS = os.pathsep.join(("/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/bin", "/bin"))
 
 
-def how_to_add() -> list[str]:
-    """The commands that add ``ca.pem`` to the store of this system, and what works without its administrator."""
-    return [f"  {_commands()}", _WITHOUT_ROOT]
+def how_to_add(file: str | None = None) -> list[str]:
+    """The commands that add `file` (``ca.pem``) to the store of this system, and what works without root."""
+    commands, without_root = f"  {_commands()}", _WITHOUT_ROOT
+    if file is not None:
+        name = subprocess.list2cmdline([file]) if sys.platform == "win32" else shlex.quote(file)
+        commands = commands.replace("./ca.pem", name).replace("ca.pem", name)
+        without_root = without_root.replace("/path/of/ca.pem", name)
+    return [commands, without_root]
 
 
 def _commands() -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import _settings, stores
 from ..stores import _pem
-from . import _certificate, _children, _handshake, _judges, _reasons, _target
+from . import _certificate, _children, _handshake, _judges, _reasons, _saving, _target
 from ._certificate import Certificate
 from ._failure import MISSING, NO_ANSWER, Failure
 from ._target import Target
@@ -18,8 +18,11 @@ from ._terminal import Progress, colour, paragraph, printable, say
 _MOST = 20  # certificates and names that are shown
 
 
-def diagnose(target: Target, timeout: float, ca_file: str | None) -> dict[str, Any]:
-    """All that is known about `target`.  `timeout` in seconds, for each connection.  Raises `Failure`."""
+def diagnose(target: Target, timeout: float, ca_file: str | None, save_ca: str | None = None) -> dict[str, Any]:
+    """All that is known about `target`.  `timeout` in seconds, for each connection.  Raises `Failure`.
+
+    `save_ca` is where to write the CA that is missing.
+    """
     try:
         import cryptography  # noqa: F401
     except ImportError:
@@ -29,7 +32,8 @@ def diagnose(target: Target, timeout: float, ca_file: str | None) -> dict[str, A
         _check_pem(ca_file)
         env["TRUSTSTORE_INJECT_EXTRA_CA_CERTS"] = os.path.abspath(ca_file)
     through = _target.proxy(target)
-    chain = [_certificate.read(base64.b64decode(der)) for der in _chain(target, timeout)]
+    sent = [base64.b64decode(der) for der in _chain(target, timeout)]
+    chain = [_certificate.read(der) for der in sent]
     injected = {name: value for name, value in env.items() if name != "TRUSTSTORE_INJECT"}
     stock, store, clients = _verdicts(target, timeout, env, injected)
     report: dict[str, Any] = {
@@ -46,6 +50,8 @@ def diagnose(target: Target, timeout: float, ca_file: str | None) -> dict[str, A
     if store["verdict"] == "refused" and sys.version_info >= (3, 13):
         relaxed = _judges.handshake(target, timeout, {**injected, "TRUSTSTORE_INJECT_X509_STRICT": "0"})
     report["reason"], report["fix"] = _reasons.explain(target, report, chain, relaxed)
+    if save_ca is not None:
+        _saving.save(report, sent, save_ca)
     return report
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from ._failure import NO, YES, Failure
+from ._failure import NO, USAGE, YES, Failure
 from ._terminal import print_json
 
 
@@ -18,10 +18,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ca-file", metavar="FILE", help="judge as if the CAs in this PEM file were in the store as well"
     )
+    parser.add_argument(
+        "--save-ca", metavar="FILE", help="write the CA that is missing to FILE, if the server sends it"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """The proof: 0 if every cell is right, else 1.  Servers: 0 if Python and every client here accept, else 1."""
+    if arguments.save_ca is not None:
+        _check_saving(arguments)
     if not arguments.target:
         from . import _proof
 
@@ -37,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     reports, codes = [], [YES]
     for number, target in enumerate(targets):
         try:
-            report = _diagnosis.diagnose(target, arguments.timeout, arguments.ca_file)
+            report = _diagnosis.diagnose(target, arguments.timeout, arguments.ca_file, arguments.save_ca)
         except Failure as failure:
             if len(targets) == 1:
                 raise
@@ -51,6 +56,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json(reports)
     return max(codes)
+
+
+def _check_saving(arguments: argparse.Namespace) -> None:
+    from . import _saving
+
+    if len(arguments.target) != 1:
+        raise Failure("--save-ca takes one URL", USAGE)
+    _saving.check_free(arguments.save_ca)
 
 
 def _seconds(text: str) -> float:
