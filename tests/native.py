@@ -83,6 +83,12 @@ def sinks(request: pytest.FixtureRequest, authorities: Authorities) -> Iterator[
         sink._listener.close()
 
 
+@pytest.fixture(scope="session")
+def ports(urls: dict[str, str]) -> dict[str, int]:
+    """Of the servers of `urls`."""
+    return {case: int(url.rstrip("/").rpartition(":")[2]) for case, url in urls.items()}
+
+
 PRELUDE = """
 import contextlib, gc, json, os, select, signal, socket, ssl, sys, threading
 import sitecustomize

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 NAME = {"win32": "Windows", "darwin": "macOS"}.get(sys.platform, sys.platform)
 
-# Whose two back ends are known (they are the same in all of these): tests/windows and tests/test_macos.py try each.
+# Whose two back ends are known, they are the same in all of these: tests/windows tries each.
 TESTED = frozenset({"0.10.0", "0.10.1", "0.10.3", "0.10.4", "0.10.5"})
 _BACK_ENDS = ("truststore._windows", "truststore._macos")
 
@@ -139,7 +139,8 @@ class Verifier:
 
         ``decoded()`` is that certificate as the ssl module decodes it.
         """
-        if settings.check_hostname and not server_hostname:
+        check_hostname = settings.check_hostname  # before it is handed to others
+        if check_hostname and not server_hostname:
             raise ssl.SSLCertVerificationError("there is no host name to check")
         helpers = [helper for helper in settings.intermediates() if helper not in chain]
         try:
@@ -150,7 +151,7 @@ class Verifier:
             raise
         if answer is not None:
             raise CouldNotBeAsked(f"truststore answers with {type(answer).__name__}")
-        if settings.check_hostname and server_hostname:
+        if check_hostname and server_hostname:
             _must_be_for(server_hostname, decoded(), settings.common_name)
 
 
