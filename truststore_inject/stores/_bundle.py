@@ -7,6 +7,7 @@ trusted of it, OpenSSL alone decides: comments, trust settings, revocation lists
 import _ssl
 import os
 import ssl
+import sys
 
 from .. import _record
 from ._files import hashed, identity, is_settled, size
@@ -29,7 +30,12 @@ load_verify_locations = _ssl._SSLContext.load_verify_locations
 
 def new_context() -> "_ssl._SSLContext":
     """A context that trusts nobody, for our own use.  Raises `ssl.SSLError`, for example without usable ciphers."""
-    return _ssl._SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    return _Context(ssl.PROTOCOL_TLS_CLIENT)
+
+
+_Context: type[_ssl._SSLContext] = _ssl._SSLContext
+if sys.implementation.name == "pypy":  # whose class has no place for what its constructor sets
+    _Context = type("_Context", (_ssl._SSLContext,), {})  # type: ignore[assignment]
 
 
 class Bundle:

@@ -69,9 +69,12 @@ def load(context: ssl.SSLContext) -> bool:
                 load_verify_locations(context, **given)
         except OSError as error:  # stock passes over it in silence; ssl.SSLError is an OSError
             _record.note(f"{variable}: not loaded, {error}")
+    named = _settings.openssl("SSL_CERT_FILE")
+    if named is not None and bundle is None:
+        add(context, _carried.gained(named))
     if context not in _contexts:
         trust = _Trust()
-        if bundle or directory or _settings.extra_ca_certs():
+        if named or directory or _settings.extra_ca_certs():
             trust.from_settings = _no_cas(context), frozenset(context.get_ca_certs(True))
         _contexts.setdefault(context, trust)
     return True
@@ -138,26 +141,19 @@ def describe() -> dict[str, object]:
 
 
 def environment() -> tuple[str | None, str | None]:
-    """``SSL_CERT_FILE`` and ``SSL_CERT_DIR``: on Windows stock Python trusts them in addition to the system's store."""
-    bundle, directory = _settings.openssl("SSL_CERT_FILE"), _settings.openssl("SSL_CERT_DIR")
-    if bundle is not None and (_carried.library(bundle) is not None or _is_of_the_environment(bundle)):
-        _record.note(f"SSL_CERT_FILE names a library's own bundle and counts as not set: {bundle}")
-        bundle = None
-    return bundle, directory
+    """``SSL_CERT_FILE`` and ``SSL_CERT_DIR``: on Windows stock Python trusts them in addition to the system's store.
 
-
-def _is_of_the_environment(bundle: str) -> bool:
-    """``conda activate`` sets the variable to the environment's own bundle: no person did, and it is read in 0.3 s.
-
-    https://github.com/conda-forge/ca-certificates-feedstock (recipe/activate-win.bat)
+    ``conda activate`` sets the first to the environment's own bundle on Windows: no person did that, and to read it
+    takes 0.3 seconds.
     """
-    real = os.path.realpath(bundle)
-    folders = [os.path.join(prefix, *folder) for prefix in _prefixes() for folder in (("Library", "ssl"), ("ssl",))]
-    return any(real == os.path.realpath(os.path.join(folder, "cacert.pem")) for folder in folders)
-
-
-def _prefixes() -> list[str]:
-    return [prefix for prefix in (os.environ.get("CONDA_PREFIX"), sys.prefix, sys.base_prefix) if prefix]
+    found = []
+    for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        value = _settings.openssl(variable)
+        if value is not None and _carried.library(value) is not None:
+            _record.note(f"{variable} names a library's own bundle and counts as not set: {value}")
+            value = None
+        found.append(value)
+    return found[0], found[1]
 
 
 _found: "tuple[_verifier.Verifier | None] | None" = None

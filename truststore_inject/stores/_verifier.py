@@ -4,11 +4,12 @@ truststore has no public function for a connection that it did not make, so one 
 may be wrong, crash or be slow, as may what it calls: everything that is known of that is in this file.
 """
 
-import _ssl
 import base64
 import ssl
 import sys
 from _socket import AF_INET, AF_INET6, inet_pton
+
+from ._bundle import load_verify_locations, new_context
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class Verifier:
         return self._unusable[0]
 
     def _probe(self) -> str | None:
-        settings = Settings(_private_context(), True, False)
+        settings = Settings(new_context(), True, False)
         try:
             answer: Any = self._ask(settings, [_NOBODY], server_hostname="truststore-inject.invalid")
         except ssl.SSLCertVerificationError as error:
@@ -205,17 +206,10 @@ def decode(certificates: list[bytes]) -> "dict[bytes, Any]":
     new = [der for der in certificates if der not in _decoded]
     if new:
         # Not two questions to the context itself: another thread may load something in between.
-        private = _private_context()
-        private.load_verify_locations(cadata=b"".join(new))
+        private = new_context()
+        load_verify_locations(private, cadata=b"".join(new))
         _decoded.update(zip(private.get_ca_certs(True), private.get_ca_certs(), strict=True))
     return {der: _decoded[der] for der in certificates}
-
-
-def _private_context() -> ssl.SSLContext:
-    """One that nobody else sees, of the stock class: see `patches._ssl.patch`."""
-    cls = next(cls for cls in ssl.SSLContext.__mro__ if _ssl._SSLContext in cls.__bases__)
-    context: ssl.SSLContext = cls(ssl.PROTOCOL_TLS_CLIENT)
-    return context
 
 
 def is_root(info: "Mapping[str, Any]") -> bool:
