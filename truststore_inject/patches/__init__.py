@@ -60,24 +60,33 @@ def system_file(bundle: str | None = None) -> str | None:
 
 
 def is_default(named: object) -> bool:
-    """Whether `named` means default trust: it is empty, or the CA bundle that a library carries as its own default.
+    """Whether the CA file `named` means default trust, see `stores._defaults`.  Nothing does, too.
 
-    A path is taken as the user's own, too, if the package was half removed after this process started.
+    The machine's own bundle does as long as that is the store.  A path is taken as the user's own, too, if the package
+    was half removed after this process started.
     """
     if named is None or named == "":
         return True
     try:
-        from ..stores import _defaults
+        from .. import stores
+        from ..stores import _files
+
+        asked = stores.request(named)
+        if asked is None or asked.carried or not asked.default:
+            return asked is not None and bool(asked.carried)
+        variables = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+        return not any(variables) and _files.size(named) > 0  # type: ignore[arg-type]
     except Exception:
         return False
-    return _defaults.library(named) is not None
 
 
 def default_file(named: object = None) -> str | None:
     """`system_file` in the place of `named`; None if that is the user's own, or there is no store."""
-    if not is_default(named):
+    try:
+        bundle = os.path.abspath(os.fsdecode(named)) if named else None  # type: ignore[arg-type]
+    except Exception:  # it is no path, or there is no current directory
         return None
-    return system_file(os.path.abspath(os.fsdecode(named)) if named else None)  # type: ignore[arg-type]
+    return system_file(bundle) if is_default(named) else None
 
 
 def _export() -> "ModuleType | None":

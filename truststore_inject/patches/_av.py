@@ -3,7 +3,7 @@
 https://ffmpeg.org/ffmpeg-protocols.html#tls
 """
 
-from . import default_file, wrapping
+from . import default_file, part, wrapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ _CONTAINER_OPTIONS = 4
 
 def patch(module: "ModuleType") -> str | None:
     """Wrap ``open``, in each of the modules that have it."""
-    built = module._core.library_meta.get("libavformat", {}).get("configuration", "")
+    built = part(module, "_core").library_meta.get("libavformat", {}).get("configuration", "")
     if not any(f"--enable-{library}" in built for library in ("gnutls", "libtls", "mbedtls", "openssl")):
         return "its FFmpeg lets the operating system verify, or has no TLS"
     for holder in _holders(module):
@@ -33,7 +33,8 @@ def unpatch(module: "ModuleType") -> None:
 
 
 def _holders(module: "ModuleType") -> "tuple[ModuleType, ...]":
-    return module, module.container, module.container.core
+    container = part(module, "container")
+    return module, container, part(container, "core")
 
 
 def _open(wrapped: "Callable[..., Any]", instance: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> "Any":

@@ -42,15 +42,22 @@ def _unpatch(settings: "ModuleType") -> None:
 
 def _build(wrapped: "Callable[..., Any]", instance: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> "Any":
     settings = wrapped(*args, **kwargs)
-    options = settings.cluster_options
-    given = {**settings.auth, **options}
-    if _verifies(settings.connstr) and given.get("tls_verify") != "none":
-        path = default_file(given.get("trust_store_path"))
-        if path is not None:
-            for some in (settings.auth, options):
-                if some is options or "trust_store_path" in some:
-                    some["trust_store_path"] = path
+    try:
+        _trust(settings.connstr, settings.auth, settings.cluster_options)
+    except Exception:  # another version's settings: its own default stays
+        pass
     return settings
+
+
+def _trust(address: str, auth: "dict[str, Any]", options: "dict[str, Any]") -> None:
+    given = {**auth, **options}
+    if not _verifies(address) or given.get("tls_verify") == "none":
+        return
+    path = default_file(given.get("trust_store_path"))
+    if path is not None:
+        options["trust_store_path"] = path
+        if "trust_store_path" in auth:
+            auth["trust_store_path"] = path
 
 
 def _verifies(address: str) -> bool:

@@ -3,7 +3,7 @@
 https://github.com/psycopg/psycopg/issues/928
 """
 
-from . import libpq, wrapping
+from . import libpq, part, wrapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def patch(module: "ModuleType") -> str | None:
         wrapped: "Callable[..., Any]", instance: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]"
     ) -> "Any":
         if args:
-            args = (_with_system_store(module.extensions, args[0]), *args[1:])
+            args = (_with_system_store(part(module, "extensions"), args[0]), *args[1:])
         return wrapped(*args, **kwargs)
 
     wrapping.wrap(module, "_connect", connect)

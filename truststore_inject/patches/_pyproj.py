@@ -6,7 +6,7 @@ https://pyproj4.github.io/pyproj/stable/transformation_grids.html
 
 import os
 
-from . import default_file, is_default, late, wrapping
+from . import default_file, is_default, late, part, wrapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _last: "dict[ModuleType, tuple[tuple[Any, ...], dict[str, Any]]]" = {}
 
 def patch(module: "ModuleType") -> str | None:
     """Wrap ``set_ca_bundle_path``, and call it again as pyproj did when it was imported."""
-    network = module.network
+    network = part(module, "network")
     if not hasattr(network, "set_ca_bundle_path"):  # before 3.0
         return "this version has no network.set_ca_bundle_path"
 
@@ -31,7 +31,10 @@ def patch(module: "ModuleType") -> str | None:
         wrapped: "Callable[..., None]", instance: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]"
     ) -> None:
         _last.pop(module, None)
-        path = _choose(args[0] if args else kwargs.get("ca_bundle_path"))
+        try:
+            path = _choose(args[0] if args else kwargs.get("ca_bundle_path"))
+        except Exception:  # it is no path: stock says so; or certifi is not there
+            path = None
         if path is None:
             wrapped(*args, **kwargs)
         else:
@@ -47,10 +50,11 @@ def patch(module: "ModuleType") -> str | None:
 
 def unpatch(module: "ModuleType") -> None:
     """Put the function back, and let it do what it would have done."""
-    wrapping.unwrap(module.network)
+    network = part(module, "network")
+    wrapping.unwrap(network)
     args, kwargs = _last.pop(module, (None, {}))
     if args is not None:
-        module.network.set_ca_bundle_path(*args, **kwargs)
+        network.set_ca_bundle_path(*args, **kwargs)
 
 
 def _choose(given: "Any") -> str | None:

@@ -2,7 +2,7 @@
 
 import sys
 
-from . import ON_DEMAND, system_bytes, wrapping
+from . import ON_DEMAND, part, system_bytes, wrapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,13 +15,13 @@ def patch(module: "ModuleType") -> str | None:
     """Wrap the function that gives the bundle."""
     if sys.platform == "win32":
         return ON_DEMAND
-    wrapping.wrap(module.default_pem, "load_default_pem", _load_default_pem)
+    wrapping.wrap(part(module, "default_pem"), "load_default_pem", _load_default_pem)
     return None
 
 
 def unpatch(module: "ModuleType") -> None:
     """Put the function back."""
-    wrapping.unwrap(module.default_pem)
+    wrapping.unwrap(part(module, "default_pem"))
 
 
 def _load_default_pem(

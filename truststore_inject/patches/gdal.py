@@ -5,7 +5,9 @@ goes before the variable, and no child of this process inherits it.
 https://gdal.org/en/stable/user/configoptions.html
 """
 
-from . import default_file, is_default
+from contextlib import suppress
+
+from . import default_file, is_default, part
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,9 +69,10 @@ def use_system_store_in_environments(module: "ModuleType") -> str | None:
         try:
             return wrapped(*args, **kwargs)
         finally:
-            use_system_store(module, get, set_)
+            with suppress(Exception):
+                use_system_store(module, get, set_)
 
-    wrapping.wrap(module.env.Env, "__exit__", leave)
+    wrapping.wrap(part(module, "env").Env, "__exit__", leave)
     return use_system_store(module, get, set_)
 
 
@@ -77,12 +80,12 @@ def put_back_in_environments(module: "ModuleType") -> None:
     """Undo `use_system_store_in_environments`."""
     from . import wrapping
 
-    wrapping.unwrap(module.env.Env)
+    wrapping.unwrap(part(module, "env").Env)
     put_back(module, *_access(module))
 
 
 def _access(module: "ModuleType") -> "tuple[Get, Set]":
-    env = module._env
+    env = part(module, "_env")
 
     def get(name: str) -> str | None:
         value: str | None = env.get_gdal_config(name, normalize=False)

@@ -28,7 +28,7 @@ def trust(given: "Mapping[str, object]") -> dict[str, str]:
     """
     try:
         root, mode = _value("sslrootcert", given), _value("sslmode", given)
-    except LookupError:  # the file that says it was not found
+    except Exception:  # the file that says it was not found
         return {}
     if root == "system":
         # libpq verifies the host name then, and refuses to do less: that refusal stays its own.
