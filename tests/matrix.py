@@ -164,14 +164,19 @@ class QuicServer:
         configuration.certificate = x509.load_pem_x509_certificate(certificate.cert_chain_pems[0].bytes())
         configuration.private_key = load_pem_private_key(certificate.private_key_pem.bytes(), None)
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
         serving = serve("127.0.0.1", 0, configuration=configuration, create_protocol=Protocol)
-        server = asyncio.run_coroutine_threadsafe(serving, self._loop).result()
-        port = server._transport.get_extra_info("sockname")[1]
+        self._server = asyncio.run_coroutine_threadsafe(serving, self._loop).result()
+        port = self._server._transport.get_extra_info("sockname")[1]
         self.url = f"https://localhost:{port}/"
 
     def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        """To the last socket: one that is collected later is a ResourceWarning, in whatever test runs then."""
+        self._loop.call_soon_threadsafe(self._server.close)
+        self._loop.call_soon_threadsafe(self._loop.call_later, 0.1, self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
 
 def installed(client: str) -> bool:
