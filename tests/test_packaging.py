@@ -106,6 +106,7 @@ truststore_inject/cli/_proof.py
 truststore_inject/cli/_reach.py
 truststore_inject/cli/_reasons.py
 truststore_inject/cli/_run/sitecustomize.py
+truststore_inject/cli/_saving.py
 truststore_inject/cli/_secrets.py
 truststore_inject/cli/_sitecustomize.py
 truststore_inject/cli/_target.py
