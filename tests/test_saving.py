@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import AuthorityInformationAccessOID
 from lax import KEY_USAGE, certificate
-from test_cli import NO_PROXY, diagnosis, failure
+from test_cli import NO_PROXY
 
 pytestmark = openssl_store
 
@@ -27,6 +28,25 @@ pytestmark = openssl_store
 @pytest.fixture(scope="module")
 def env(store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return environment(SSL_CERT_DIR=store, HOME=tmp_path_factory.mktemp("home"), **NO_PROXY)
+
+
+# The verdicts of the client libraries are test_cli's, and cost a process each.
+CHECK = "from truststore_inject.cli import _judges, main; _judges.installed = dict; raise SystemExit(main())"
+
+
+def diagnosis(url: str, *arguments: str, env: dict[str, str], code: int = 0) -> Any:
+    result = run("-c", CHECK, "check", url, *arguments, "--json", env=env)
+    assert (result.returncode, result.stderr) == (code, ""), result.stderr
+    (found,) = json.loads(result.stdout)
+    return found
+
+
+def failure(*arguments: str, env: dict[str, str], code: int) -> str:
+    """The one line on standard error."""
+    result = run("-c", CHECK, "check", *arguments, env=env)
+    assert (result.returncode, result.stdout) == (code, "")
+    (line,) = result.stderr.splitlines()
+    return line
 
 
 @contextlib.contextmanager
@@ -130,7 +150,7 @@ def test_a_name_in_a_comment_is_no_certificate(env: dict[str, str], tmp_path: Pa
     pem = trustme.Blob(certificate(name, key, extensions, name, key))
     file = tmp_path / "ca.pem"
     with sending(pem, key=private(key)) as url:
-        result = run("-m", "truststore_inject", "check", url, "--save-ca", file, env=env)
+        result = run("-c", CHECK, "check", url, "--save-ca", file, env=env)
     assert (result.returncode, "\033" in result.stdout) == (1, False)
     assert file.read_bytes().count(b"BEGIN CERTIFICATE-----") == 1
     assert file.read_bytes().isascii()
@@ -145,10 +165,10 @@ def test_bad_usage(env: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "dangling").symlink_to("nowhere")
     new = str(tmp_path / "new.pem")
     for file in ("mine.pem", "dangling"):
-        assert "is there already" in failure("check", "localhost:1", "--save-ca", str(tmp_path / file), env=env, code=4)
+        assert "is there already" in failure("localhost:1", "--save-ca", str(tmp_path / file), env=env, code=4)
     assert (tmp_path / "mine.pem").read_text() == "mine"
     missing = str(tmp_path / "not" / "there.pem")
-    assert "no such directory" in failure("check", "localhost:1", "--save-ca", missing, env=env, code=4)
+    assert "no such directory" in failure("localhost:1", "--save-ca", missing, env=env, code=4)
     for targets in ([], ["localhost:1", "localhost:2"]):
-        assert "takes one URL" in failure("check", *targets, "--save-ca", new, env=env, code=2)
+        assert "takes one URL" in failure(*targets, "--save-ca", new, env=env, code=2)
     assert not Path(new).exists()
