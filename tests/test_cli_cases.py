@@ -566,7 +566,8 @@ def test_why_it_is_active_or_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_status_of_a_machine_without_a_store(capsys: pytest.CaptureFixture[str]) -> None:
-    empty = {"source": None, "directories": [], "bundle": None, "anchors": None, "changed": None}
+    left_out = [{"path": "/x", "reason": "empty"}]
+    empty = {"source": None, "directories": [], "bundles": [], "anchors": None, "changed": None, "left_out": left_out}
     python = {"version": "3", "executable": "python"}
     patches = {
         "ssl": {"state": "applied", "reason": ""},
@@ -582,6 +583,7 @@ def test_status_of_a_machine_without_a_store(capsys: pytest.CaptureFixture[str])
         "patches": patches,
         "settings": {"TRUSTSTORE_INJECT_DEBUG": "1"},
         "notes": ["a note"],
+        "warnings": [{"name": "n", "value": "v", "effect": "It hurts.", "fix": "Mend it."}],
         "influences": [],
     }
     status._show(report)
@@ -590,8 +592,11 @@ def test_status_of_a_machine_without_a_store(capsys: pytest.CaptureFixture[str])
     assert "none that can be used" in without
     assert "TRUSTSTORE_INJECT_DEBUG=1" in without
     assert "notes     a note" in without
+    assert "left out /x: empty" in without
+    assert "Warnings:\n  n, v\n    It hurts. Mend it.\n" in without
+    assert without.index("Warnings:") < without.index("patches   ssl: applied\n          not installed: x\n")
     assert "the trust anchors in Windows" in native
-    assert status._changed({"directories": ["/nonexistent"], "bundle": None}) is None
+    assert status._changed({"directories": ["/nonexistent"], "bundles": []}) is None
     for active, words in (
         (True, "patched when it is imported"),
         (False, "not patched, as the injection is not active"),
@@ -646,7 +651,7 @@ def test_a_store_that_cannot_be_exported(monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.setattr(stores, "listing", unreadable)
     with pytest.raises(Failure, match="the system store cannot be read: input/output error"):
         export._anchors()
-    monkeypatch.setattr(stores, "describe", lambda: {"bundle": None})
+    monkeypatch.setattr(stores, "describe", lambda: {"bundles": []})
     with pytest.raises(Failure, match="this store is not one file"):
         export.run(SimpleNamespace(env=True, file=None, shell="sh"))  # type: ignore[arg-type]
 

@@ -6,13 +6,13 @@ import os
 import site
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.machinery import PathFinder
 from typing import Any
 
 from .. import _settings
 from .._status import Status, status
-from . import _influences, _sitecustomize
+from . import _influences, _sitecustomize, _warnings
 from ._failure import NO, YES
 from ._terminal import Progress, colour, paragraph, print_json, printable, say
 
@@ -35,6 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         report["store"]["changed"] = _changed(found.store)
         report["patches"] = {name: _patch(name, patch, found.active) for name, patch in report["patches"].items()}
         report["settings"] = _settings_in_force()
+        report["warnings"] = _warnings.found()
         report["influences"] = _influences.found()
     if arguments.json:
         print_json(report)
@@ -141,23 +142,41 @@ def _show(report: dict[str, Any]) -> None:
             _line("", f"changed {store['changed'].replace('T', ' ').replace('+00:00', ' UTC')}")
     else:
         _line("store", "none that can be used; each library keeps its own default")
-    for number, (name, patch) in enumerate(report["patches"].items()):
-        words = f", {patch['reason']}" if patch["reason"] else ""
-        state = colour(patch["state"], _SHADES[patch["state"]]) if patch["state"] in _SHADES else ""
-        words = state + words if state else words[2:]
-        _line("patches" if number == 0 else "", f"{name}: {words}")
+    for left_out in store["left_out"]:
+        _line("", f"left out {left_out['path']}: {left_out['reason']}")
     set_ = {name: value for name, value in report["settings"].items() if value}
-    for number, text in enumerate(
-        [f"{name}={value}" for name, value in set_.items()] or ["all as they are by default"]
-    ):
-        _line("settings" if number == 0 else "", text)
-    for number, note in enumerate(report["notes"]):
-        _line("notes" if number == 0 else "", note)
-    if report["influences"]:
-        say("\nWhat else decides about trust here:")
-    for entry in report["influences"]:
-        say(paragraph(f"{entry['name']}={entry['value']}", 4, "  ").replace("    ", "  ", 1))
+    _lines("settings", [f"{name}={value}" for name, value in set_.items()] or ["all as they are by default"])
+    _lines("notes", report["notes"])
+    _show_entries("Warnings:", "{name}, {value}", report["warnings"])
+    _show_entries("What else decides about trust here:", "{name}={value}", report["influences"])
+    say()
+    _show_patches(report["patches"])
+
+
+def _show_entries(title: str, heading: str, entries: list[dict[str, str]]) -> None:
+    if entries:
+        say(f"\n{title}")
+    for entry in entries:
+        say(paragraph(heading.format_map(entry), 4, "  ").replace("    ", "  ", 1))
         say(paragraph(f"{entry['effect']} {entry['fix']}", 4, "    "))
+
+
+def _show_patches(patches: dict[str, dict[str, str]]) -> None:
+    """Last, as they are many: the answer to a question is seldom among them."""
+    waiting: dict[str, list[str]] = {}
+    lines = []
+    for name, patch in patches.items():
+        if patch["state"] == "waiting":
+            waiting.setdefault(patch["reason"], []).append(name)
+        else:
+            reason = f", {patch['reason']}" if patch["reason"] else ""
+            lines.append(f"{name}: {colour(patch['state'], _SHADES[patch['state']])}{reason}")
+    _lines("patches", [*lines, *(f"{reason}: {', '.join(names)}" for reason, names in waiting.items())])
+
+
+def _lines(label: str, texts: Iterable[str]) -> None:
+    for number, text in enumerate(texts):
+        _line(label if number == 0 else "", text)
 
 
 def _line(label: str, text: str) -> None:
