@@ -106,7 +106,7 @@ def patched(python: str, wanted: bool = True) -> str:
 def test_an_image_of_debian_is_made_verified_and_rolled_back(image: Image) -> None:
     (image.context / "constraints.txt").write_text(f"truststore-inject=={__version__}\n")
     script = image.dockerfile("debian-store", "debian-app") + patched("/opt/app/bin/python") + BLOCKS["verify"]
-    assert "All of it is right." in image.run(
+    assert "Everything is as it should be." in image.run(
         script + BLOCKS["roll-back"] + patched("/opt/app/bin/python", wanted=False)
     )
 
