@@ -171,6 +171,11 @@ class QuicServer:
         port = self._server._transport.get_extra_info("sockname")[1]
         self.url = f"https://localhost:{port}/"
 
+    @property
+    def believed(self) -> int:
+        """As a `Server` has it; a client of QUIC that refuses does so before its handshake is complete."""
+        return len(self.completed)
+
     def close(self) -> None:
         """To the last socket: one that is collected later is a ResourceWarning, in whatever test runs then."""
         self._loop.call_soon_threadsafe(self._server.close)
