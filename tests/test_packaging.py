@@ -109,8 +109,10 @@ truststore_inject/cli/_run/sitecustomize.py
 truststore_inject/cli/_saving.py
 truststore_inject/cli/_secrets.py
 truststore_inject/cli/_sitecustomize.py
+truststore_inject/cli/_strict.py
 truststore_inject/cli/_target.py
 truststore_inject/cli/_terminal.py
+truststore_inject/cli/_warnings.py
 truststore_inject/cli/base.py
 truststore_inject/cli/check.py
 truststore_inject/cli/export.py
