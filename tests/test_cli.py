@@ -731,6 +731,9 @@ def test_env_lines(env: dict[str, str], tmp_path: Path) -> None:
     script += ' "|$GRPC_DEFAULT_SSL_ROOTS_FILE_PATH|$CARGO_HTTP_CAINFO"'
     result = subprocess.run(["sh", "-c", script], env={"PATH": env["PATH"]}, capture_output=True, text=True, check=True)
     assert result.stdout == "|".join([str(file)] * 7)
+    script = lines + 'printf %s "$UV_SYSTEM_CERTS|$UV_NATIVE_TLS|$NODE_USE_SYSTEM_CA|$DENO_TLS_CA_STORE"'
+    result = subprocess.run(["sh", "-c", script], env={"PATH": env["PATH"]}, capture_output=True, text=True, check=True)
+    assert result.stdout == "1|1|1|system"
     fish = command("export", file, "--env", "--shell", "fish", env=env).stdout.splitlines()
     assert fish[0] == "set -gx SSL_CERT_FILE '" + str(file).replace("'", "\\'") + "'"
     powershell = command("export", file, "--env", "--shell", "powershell", env=env).stdout.splitlines()

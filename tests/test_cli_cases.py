@@ -653,7 +653,7 @@ def test_a_store_that_cannot_be_exported(monkeypatch: pytest.MonkeyPatch, capsys
         export._anchors()
     monkeypatch.setattr(stores, "describe", lambda: {"bundles": []})
     with pytest.raises(Failure, match="this store is not one file"):
-        export.run(SimpleNamespace(env=True, file=None, shell="sh"))  # type: ignore[arg-type]
+        export.run(SimpleNamespace(env=True, file=None, shell="sh", from_windows=False))  # type: ignore[arg-type]
 
 
 class Terminal(io.StringIO):

@@ -110,9 +110,11 @@ truststore_inject/cli/_saving.py
 truststore_inject/cli/_secrets.py
 truststore_inject/cli/_sitecustomize.py
 truststore_inject/cli/_strict.py
+truststore_inject/cli/_switches.py
 truststore_inject/cli/_target.py
 truststore_inject/cli/_terminal.py
 truststore_inject/cli/_warnings.py
+truststore_inject/cli/_windows_host.py
 truststore_inject/cli/base.py
 truststore_inject/cli/check.py
 truststore_inject/cli/export.py

@@ -17,7 +17,8 @@ from harness import Server, Venv, environment, run
 from test_sitecustomize import Base
 from test_startup import FINDER, PATCHED, STATE, difference
 
-from truststore_inject.cli.run import START_FOLDER, SWITCHES
+from truststore_inject.cli._switches import SWITCHES
+from truststore_inject.cli.run import START_FOLDER
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="tests/windows has what can be tried there")
 START_FINDER = "sitecustomize.TruststoreInjectFinder"

@@ -1,6 +1,7 @@
 """``truststore-inject export``: the system store as one PEM file, for tools outside Python."""
 
 import argparse
+import hashlib
 import os
 import re
 import shlex
@@ -11,8 +12,9 @@ from typing import Any
 
 from .. import stores
 from ..stores import _extra
-from . import _files, _influences
-from ._failure import MISSING, YES, Failure
+from . import _files, _influences, _windows_host
+from ._failure import MISSING, USAGE, YES, Failure
+from ._switches import SWITCHES
 from ._terminal import Progress, complain, output, print_json, printable, say
 
 _VARIABLES = (
@@ -30,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", nargs="?", metavar="FILE", help="where to write it (standard output)")
     parser.add_argument("--env", action="store_true", help="print the lines that make other tools use FILE")
     parser.add_argument("--shell", choices=tuple(_LINES), default="sh", help="for which shell (sh)")
+    parser.add_argument("--from-windows", action="store_true", help="in WSL: what the Windows host trusts")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -37,14 +40,18 @@ def run(arguments: argparse.Namespace) -> int:
     """0; or a `Failure` if there is no anchor or the file cannot be written."""
     report: dict[str, Any] = {"file": None, "anchors": None, "environment": {}}
     if arguments.file is not None or arguments.env:
+        if arguments.file is None and arguments.from_windows:
+            raise Failure("--from-windows --env: name the FILE to write it to", USAGE)
         report["file"] = _only_file() if arguments.file is None else _absolute(arguments.file)
-        report["environment"] = dict.fromkeys(_VARIABLES, report["file"])
+        report["environment"] = {**dict.fromkeys(_VARIABLES, report["file"]), **SWITCHES}
     # Before anything is written: a name that cannot be printed is refused.
     lines = _lines(report["environment"], arguments.shell) if arguments.env else []
     if arguments.file is not None or not arguments.env:
-        with Progress("reading the store"):
-            report["anchors"] = _anchors()
-    if arguments.file is not None:
+        with Progress("asking Windows" if arguments.from_windows else "reading the store"):
+            report["anchors"] = _described(_windows_host.anchors() if arguments.from_windows else _anchors())
+    if arguments.file is not None and os.path.isdir(arguments.file) and arguments.from_windows:
+        _write_each(arguments.file, report["anchors"])
+    elif arguments.file is not None:
         _write(arguments.file, _pem_text(report["anchors"]))
     if arguments.json:
         print_json(report)
@@ -73,8 +80,8 @@ def _absolute(file: str) -> str:
         raise Failure(f"{file}: there is no current directory any more ({error.strerror})", MISSING) from None
 
 
-def _anchors() -> list[dict[str, str]]:
-    """Each anchor once: whose it is (``subject``), where it lies (``place``), and its ``pem``.  Raises `Failure`."""
+def _anchors() -> dict[bytes, str]:
+    """Each anchor in the store once, DER, and where it lies.  Raises `Failure`."""
     anchors: dict[bytes, str] = {}
     try:
         for place, anchor in stores.listing():
@@ -91,6 +98,11 @@ def _anchors() -> list[dict[str, str]]:
     if not anchors:
         where = "to see where it looked: truststore-inject status"
         raise Failure(f"there is no trust anchor in the system store ({where})", MISSING)
+    return anchors
+
+
+def _described(anchors: dict[bytes, str]) -> list[dict[str, str]]:
+    """Whose each is (``subject``), where it lies (``place``), and its ``pem``."""
     return [
         {"subject": _influences.subject(anchor), "place": place, "pem": ssl.DER_cert_to_PEM_cert(anchor)}
         for anchor, place in anchors.items()
@@ -102,6 +114,25 @@ def _pem_text(anchors: list[dict[str, str]]) -> str:
     return "\n".join(
         f"# {printable(anchor['subject'])}, from {printable(anchor['place'])}\n{anchor['pem']}" for anchor in anchors
     )
+
+
+def _write_each(folder: str, anchors: list[dict[str, str]]) -> None:
+    """A file for each: update-ca-certificates makes no link by hash for a file of several.
+
+    What an earlier export has written there and Windows does not trust any more goes.
+    """
+    names = {}
+    for anchor in anchors:
+        digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(anchor["pem"])).hexdigest()
+        names[f"windows-{digest[:32]}.crt"] = _pem_text([anchor])
+    for name, text in names.items():
+        _write(os.path.join(folder, name), text)
+    try:
+        for name in os.listdir(folder):
+            if re.fullmatch("windows-[0-9a-f]{32}[.]crt", name) and name not in names:
+                os.unlink(os.path.join(folder, name))
+    except OSError as error:
+        raise Failure(f"{folder}: {error.strerror}", MISSING) from None
 
 
 def _write(path: str, text: str) -> None:

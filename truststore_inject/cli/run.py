@@ -13,12 +13,10 @@ from typing import NoReturn
 from .. import _settings
 from . import _sitecustomize
 from ._failure import MISSING, USAGE, Failure
+from ._switches import SWITCHES
 from ._terminal import print_json
 
 START_FOLDER = os.path.dirname(_sitecustomize.START_FILE)
-
-# What lets tools that are not Python follow the system store by themselves.  UV_NATIVE_TLS is for uv before 0.11.
-SWITCHES = {"UV_SYSTEM_CERTS": "1", "UV_NATIVE_TLS": "1", "NODE_USE_SYSTEM_CA": "1", "DENO_TLS_CA_STORE": "system"}
 
 # https://www.gnu.org/software/bash/manual/html_node/Exit-Status.html
 _NOT_EXECUTABLE, _NOT_FOUND = 126, 127
