@@ -110,10 +110,11 @@ def _copied_from_a_zip(file: str) -> bool:
 def contents(text: str) -> str | None:
     """The path of certifi's bundle, if `text` is what ``certifi.contents()`` gives."""
     for _, core in _modules("certifi.core"):
-        path = getattr(core, "_CACERT_PATH", None)
         try:
+            # Its contents() reads the file beside it, whether its where() was asked before or not.
+            path = getattr(core, "_CACERT_PATH", None) or f"{os.path.dirname(core.__file__ or '')}/cacert.pem"
             # certifi's bundle is ASCII; its size spares reading it for every other text.
-            if path is not None and size(path) == len(text) and read(path) == text.encode():
+            if size(path) == len(text) and read(path) == text.encode():
                 return path if library(path) is not None else None
         except (OSError, ValueError):
             pass
