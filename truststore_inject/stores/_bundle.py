@@ -112,12 +112,29 @@ def read_all(paths: "Iterable[Path]") -> Bundle | None:
     return bundle if bundle.has_a_ca() else None
 
 
-def beside(bundles: "Iterable[Bundle]", directories: "Sequence[str]", by_itself: bool) -> Bundle | None:
-    """What OpenSSL finds in `directories` for the subjects in `bundles`; None if that is nothing.
+def looking_into(directories: "Sequence[str]", by_itself: bool) -> "_ssl._SSLContext":
+    """A context that looks into `directories`.  `by_itself`: OpenSSL does so without being told where they are.
+
+    Raises an `Exception` where that cannot be had without the file that OpenSSL reads, too.
+    """
+    context = new_context()
+    if by_itself:
+        from . import _libssl
+
+        _libssl.look_into_default_directory(context)
+    else:
+        load_verify_locations(context, capath=os.pathsep.join(directories))
+    return context
+
+
+def beside(
+    added: "Iterable[Bundle]", directories: "Sequence[str]", by_itself: bool, *, lacks: Bundle | None = None
+) -> Bundle | None:
+    """What OpenSSL finds in `directories` for the subjects in `added`; None if that is nothing.
 
     It looks into a directory only for a subject of which it has nothing in memory, so what is put there hides what is
     in the directory.  But a CA that is renewed keeps its subject: with a new key, or the old one and new dates.
-    `by_itself`: these are the directories that OpenSSL looks into without being told.
+    `lacks`, if it is known, holds all of the directories that `added` does not hold.
     https://docs.openssl.org/3.0/man3/X509_LOOKUP_hash_dir/
     """
     if not directories:
@@ -126,12 +143,10 @@ def beside(bundles: "Iterable[Bundle]", directories: "Sequence[str]", by_itself:
         try:
             from . import _libssl
 
-            context = new_context()
-            if by_itself:
-                _libssl.look_into_default_directory(context)
-            else:
-                load_verify_locations(context, capath=os.pathsep.join(directories))
-            found = sum(_libssl.find(context, bundle.objects()) for bundle in bundles)
+            context, found = looking_into(directories, by_itself), []
+            for bundle in added:
+                objects = bundle.objects() if lacks is None else _libssl.find(bundle.context, lacks.objects())
+                found += _libssl.find(context, objects)
             return Bundle(context) if found else None
         except Exception as error:
             _cannot_share(error)

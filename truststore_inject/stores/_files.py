@@ -25,7 +25,7 @@ _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) 
 _MOST_LINKS = 40  # as Linux has it
 # The names that OpenSSL may look for in a directory: the hash of a subject, and a number.
 # https://docs.openssl.org/3.0/man1/openssl-rehash/
-_HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
+_HASHED = re.compile(r"[0-9a-fA-F]{8}\.[0-9]+")
 
 
 def identity(path: "Path") -> "Identity":

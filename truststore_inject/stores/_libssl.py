@@ -120,18 +120,18 @@ def look_into_default_directory(context: "_ssl._SSLContext") -> None:
     _clear_errors()
 
 
-def find(context: "_ssl._SSLContext", objects: "Objects") -> int:
-    """Let OpenSSL look in the directories of `context` for the subjects of `objects`; how many of them it found.
+def find(context: "_ssl._SSLContext", objects: "Objects") -> "Objects":
+    """Let OpenSSL look in `context` and its directories for the subjects of `objects`; those that it found one of.
 
-    What it finds is in the memory of `context` from then on, as after a handshake.
+    What it finds in a directory is in the memory of `context` from then on, as after a handshake.
     https://docs.openssl.org/3.0/man3/X509_STORE_get_by_subject/
     """
-    lookup, result, found = _lookup_new(), _object_new(), 0
+    lookup, result, found = _lookup_new(), _object_new(), []
     try:
         if _lookup_init(lookup, _store(context), None, None):
             for add_to, entry in objects:
                 if add_to is _add_certificate and _by_subject(lookup, _X509, _subject(entry), result) > 0:
-                    found += 1
+                    found.append((add_to, entry))
     finally:
         _object_free(result)
         _lookup_free(lookup)

@@ -12,7 +12,7 @@ from ._places import is_default as is_default
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from ._files import Path
 
@@ -40,11 +40,16 @@ def load(context: "ssl.SSLContext") -> bool:
     if store is None:
         return False
     _look_into(context, store)
-    for bundle in store.added.values():
-        bundle.add_to(context)
+    _add_to_it(context, store)
+    return True
+
+
+def _add_to_it(context: "ssl.SSLContext", store: Store) -> None:
+    """What OpenSSL does not look at.  What it finds by itself comes first: of two that fit, OpenSSL takes the first."""
     if store.beside is not None:
         store.beside.add_to(context)
-    return True
+    for bundle in store.added.values():
+        bundle.add_to(context)
 
 
 def _look_into(context: "ssl.SSLContext", store: Store) -> None:
@@ -72,12 +77,10 @@ def add(context: "ssl.SSLContext", bundles: "Iterable[Bundle]") -> None:
     bundles = list(bundles)
     if not bundles:
         return
-    for bundle in bundles:
-        bundle.add_to(context)
     store = search().store
     hidden = None if store is None else _hidden(bundles, store)
-    if hidden is not None:
-        hidden.add_to(context)
+    for bundle in bundles if hidden is None else [hidden, *bundles]:
+        bundle.add_to(context)
 
 
 def _hidden(bundles: list[Bundle], store: Store) -> Bundle | None:
@@ -96,10 +99,7 @@ def complete(context: "ssl.SSLContext", names_directory: bool) -> None:
     if found.is_chosen:
         _look_into(context, found.store)
     elif names_directory:
-        for bundle in found.store.added.values():
-            bundle.add_to(context)
-        if found.store.beside is not None:
-            found.store.beside.add_to(context)
+        _add_to_it(context, found.store)
 
 
 def describe() -> dict[str, object]:
@@ -120,26 +120,37 @@ def listing() -> "Iterator[tuple[str, bytes]]":
     store = search().store
     if store is None:
         return
-    held = {}
-    if store.file is not None:
-        held[store.file] = _readable(store.file)
+    held = {} if store.file is None else {store.file: _readable(store.file)}
     held.update(store.added)
-    for directory in store.directories:
-        held.update((path, _readable(path)) for path in hashed(directory))
     seen = set()
     for path, bundle in held.items():
         for anchor in [] if bundle is None else bundle.certificates():
             if anchor not in seen:
                 seen.add(anchor)
                 yield resolve(path), anchor
+    for path, anchor in _in_directories(store.directories, store.by_itself):
+        if anchor not in seen:
+            seen.add(anchor)
+            yield path, anchor
 
 
 def hashed_anchors(directory: str) -> "Iterator[tuple[str, bytes]]":
     """The path and the DER of each anchor in a hashed directory."""
-    for path in hashed(directory):
-        bundle = _readable(path)
-        for anchor in [] if bundle is None else bundle.certificates():
-            yield resolve(path), anchor
+    yield from _in_directories([directory], False)
+
+
+def _in_directories(directories: "Sequence[str]", by_itself: bool) -> "Iterator[tuple[str, bytes]]":
+    """What OpenSSL finds there: under the name that it asks for."""
+    files = {path: _readable(path) for directory in directories for path in hashed(directory)}
+    anchors = {path: [] if bundle is None else bundle.certificates() for path, bundle in files.items()}
+    found = {anchor for held in anchors.values() for anchor in held}
+    if _bundle.can_share():
+        looked = _bundle.beside(filter(None, files.values()), directories, by_itself)
+        found = set() if looked is None else set(looked.certificates())
+    for path, held in anchors.items():
+        for anchor in held:
+            if anchor in found:
+                yield resolve(path), anchor
 
 
 def _readable(path: str) -> Bundle | None:

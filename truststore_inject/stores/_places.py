@@ -237,7 +237,7 @@ class Search:
                 own.added[place] = bundle
                 uncovered = _bundle.read_all(path for path, text in files.items() if texts is None or not text <= texts)
                 if uncovered is not None:
-                    own.beside = _bundle.beside([uncovered], own.directories, own.by_itself)
+                    own.beside = _bundle.beside([bundle], own.directories, own.by_itself, lacks=uncovered)
                 break
         return own
 
@@ -268,7 +268,9 @@ class Search:
         bundle = None if store.file is None else self._bundle(store.file)
         for directory in store.directories:
             self._look_at(directory)
-        return (bundle is not None and bundle.has_a_ca()) or any(map(self._finds, [store], store.directories))
+        if bundle is not None and bundle.has_a_ca():
+            return True
+        return any(self._finds(store, directory) for directory in store.directories)
 
     def _finds(self, store: Store, directory: str) -> bool:
         for path in hashed(directory):

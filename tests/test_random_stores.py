@@ -1,0 +1,24 @@
+"""Stores that nobody chose, judged by stock Python and by the package: equal verdicts, in both directions."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from harness import openssl_store
+from machines import needs_machines
+from random_stores import compare
+
+pytestmark = [openssl_store, needs_machines]
+
+LAYOUTS = 200
+
+
+@pytest.mark.long
+def test_random_stores(tmp_path: Path) -> None:
+    """``python tests/random_stores.py --seed N`` lays the same ones again."""
+    seed = random.SystemRandom().randrange(10**6)
+    print(f"seed {seed}")
+    differences = compare(tmp_path / "compared", LAYOUTS, seed)
+    assert not differences, "\n\n".join(differences)
