@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import shutil
 import socket
 import ssl
+import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +90,29 @@ def sinks(request: pytest.FixtureRequest, authorities: Authorities) -> Iterator[
 def ports(urls: dict[str, str]) -> dict[str, int]:
     """Of the servers of `urls`."""
     return {case: int(url.rstrip("/").rpartition(":")[2]) for case, url in urls.items()}
+
+
+Macos = Callable[..., dict[str, str]]
+
+
+@pytest.fixture(scope="session")
+def macos(authorities: Authorities, tmp_path_factory: pytest.TempPathFactory) -> Macos:
+    """``macos(STANDIN_LAX="1")``: the environment of a program on macOS, which trusts the system CA."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("no C compiler")
+    folder = tmp_path_factory.mktemp("macos")
+    library = folder / "security.so"
+    command = [compiler, "-D_GNU_SOURCE", "-shared", "-fPIC", "-o", library, HERE / "macos" / "security.c"]
+    subprocess.run(command, check=True)
+    (folder / "anchor.der").write_bytes(ssl.PEM_cert_to_DER_cert(authorities.system.cert_pem.bytes().decode()))
+
+    def variables(*python_path: Path, **variables: str | os.PathLike[str]) -> dict[str, str]:
+        path = os.pathsep.join(map(str, [HERE / "macos", *python_path]))
+        standin = {"STANDIN_LIBRARY": library, "STANDIN_ANCHORS": folder / "anchor.der"}
+        return environment(PYTHONPATH=path, **{**standin, **variables})
+
+    return variables
 
 
 PRELUDE = """

@@ -40,7 +40,16 @@ LABELS = [
     "com",
     "example",
 ]
-HOSTS = ["a", "A.example.com", "a.com", "b.a.com", "xn--a.example.com", "a_b.example.com", "-a.example.com"]
+HOSTS = [
+    "a",
+    "A.example.com",
+    "ab.example.com",
+    "a.com",
+    "b.a.com",
+    "xn--a.example.com",
+    "a_b.example.com",
+    "-a.example.com",
+]
 HOSTS += [
     "example.com",
     "example.com.",
@@ -59,6 +68,8 @@ FIXED: list[tuple[list[str], list[str], str | None]] = [
     (["*"], [], None),
     (["*.b.example.com"], [], None),
     (["a.*.com"], [], None),
+    (["a*.example.com"], [], None),
+    (["*b.example.com"], [], None),
     (["127.0.0.1"], [], "127.0.0.1"),
     ([], ["127.0.0.1"], "example.com"),
     ([], ["::1"], "127.0.0.1"),

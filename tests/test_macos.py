@@ -6,46 +6,18 @@ answers, and that none of these can end the process.
 
 from __future__ import annotations
 
-import os
-import shutil
 import ssl
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness import HERE, Authorities, Server, environment
-from native import SYSTEM, child, linux
+from harness import Authorities, Server
+from native import SYSTEM, Macos, child, linux
 
 pytestmark = linux
 
-Macos = Callable[..., dict[str, str]]
 # The stand-in knows no dates.
 CASES = {case: verdict for case, verdict in SYSTEM.items() if case != "expired"}
-
-
-@pytest.fixture(scope="session")
-def macos(authorities: Authorities, tmp_path_factory: pytest.TempPathFactory) -> Macos:
-    """``macos(STANDIN_LAX="1")``: the environment of a program on macOS, which trusts the system CA."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("no C compiler")
-    folder = tmp_path_factory.mktemp("macos")
-    library = folder / "security.so"
-    command = [compiler, "-D_GNU_SOURCE", "-shared", "-fPIC", "-o", library, HERE / "macos" / "security.c"]
-    subprocess.run(command, check=True)
-    (folder / "anchor.der").write_bytes(der(authorities.system.cert_pem.bytes()))
-
-    def variables(*python_path: Path, **variables: str | os.PathLike[str]) -> dict[str, str]:
-        path = os.pathsep.join(map(str, [HERE / "macos", *python_path]))
-        standin = {"STANDIN_LIBRARY": library, "STANDIN_ANCHORS": folder / "anchor.der"}
-        return environment(PYTHONPATH=path, **{**standin, **variables})
-
-    return variables
-
-
-def der(pem: bytes) -> bytes:
-    return ssl.PEM_cert_to_DER_cert(pem.decode())
 
 
 @pytest.fixture

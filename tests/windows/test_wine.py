@@ -16,7 +16,9 @@ from typing import Any
 
 import pytest
 from harness import HERE, Authorities, Server, server_context, write_bundle
-from wine import Windows
+from wine import Windows, install_truststore
+
+from truststore_inject.stores import _verifier
 
 if shutil.which("wine") is None:
     pytest.skip("Wine is not installed (apt-get install wine wine64)", allow_module_level=True)
@@ -108,6 +110,16 @@ def test_the_client_libraries(
     lab = windows(version)
     assert verdicts(lab, client, urls) == expected(urls, *ACCEPTED)
     assert verdicts(lab, client, urls, str(ca_file("private"))) == expected(urls, "private")
+
+
+@pytest.mark.parametrize("version", sorted(_verifier.TESTED))
+def test_each_truststore_that_is_relied_upon(
+    version: str, windows: Callable[[str], Windows], urls: dict[str, str], tmp_path: Path
+) -> None:
+    install_truststore(version, tmp_path)
+    lab, path = windows("3.12"), f"Z:{tmp_path}"  # truststore 0.10.0 makes a context while it is imported, before 3.13
+    assert lab.json("import json, truststore; print(json.dumps(truststore.__version__))", PYTHONPATH=path) == version
+    assert verdicts(lab, "urllib_request", urls, PYTHONPATH=path) == expected(urls, *ACCEPTED)
 
 
 @pytest.mark.parametrize("client", ["requests_get", "httpx_sync"])

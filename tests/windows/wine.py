@@ -44,6 +44,18 @@ if hasattr(_ctypes.WinDLL("ntdll.dll"), "wine_get_version"):
 '''
 
 
+def install_truststore(version: str, folder: Path) -> None:
+    """That version alone, for PYTHONPATH."""
+    pip = [sys.executable, "-m", "pip", "-q", "install", "--no-deps", "--target", folder, f"truststore=={version}"]
+    subprocess.run(pip, check=True, stdout=subprocess.DEVNULL)
+    shim(folder)
+
+
+def shim(folder: Path) -> None:
+    with open(folder / "truststore" / "_windows.py", "a", encoding="utf-8") as file:
+        file.write(SHIM)
+
+
 class Windows:
     """`version` of Python in `folder`, with `packages` from PyPI."""
 
@@ -84,8 +96,7 @@ class Windows:
         pip = [sys.executable, "-m", "pip", "-q", "install", "--target", self.site_packages, "--only-binary=:all:"]
         pip += ["--platform", "win_amd64", "--implementation", "cp", "--python-version", version]
         subprocess.run([*pip, *packages], check=True, stdout=subprocess.DEVNULL)
-        with open(self.site_packages / "truststore" / "_windows.py", "a", encoding="utf-8") as file:
-            file.write(SHIM)
+        shim(self.site_packages)
 
     def _start(self) -> None:
         quiet: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)

@@ -35,7 +35,7 @@ def new_context() -> "_ssl._SSLContext":
 
 _Context: type[_ssl._SSLContext] = _ssl._SSLContext
 if sys.implementation.name == "pypy":  # whose class has no place for what its constructor sets
-    _Context = type("_Context", (_ssl._SSLContext,), {})  # type: ignore[assignment]
+    _Context = type("_Context", (_ssl._SSLContext,), {})
 
 
 class Bundle:

@@ -12,7 +12,7 @@ import _ssl
 import os
 import ssl
 import sys
-from _thread import RLock
+from _thread import RLock, get_ident
 from functools import partial, wraps
 from weakref import WeakKeyDictionary
 
@@ -157,17 +157,25 @@ def environment() -> tuple[str | None, str | None]:
 
 
 _found: "tuple[_verifier.Verifier | None] | None" = None
+_importing: set[int] = set()  # the threads that import truststore
 
 
 def _system() -> "_verifier.Verifier | None":
     """The operating system; None, with a note, if truststore has no function that asks it."""
     global _found
-    if _found is None:
-        try:
-            _found = (_verifier.Verifier(_native_function()),)
-        except Exception as error:  # no truststore, a system that it does not support, or its inside has changed
-            _note_unusable(f"{type(error).__name__}: {error}")
-            _found = (None,)
+    if _found is not None:
+        return _found[0]
+    thread = get_ident()
+    if thread in _importing:
+        return None  # truststore 0.10.0 makes a context, before Python 3.13, while it is imported
+    try:
+        _importing.add(thread)
+        _found = (_verifier.Verifier(_native_function()),)
+    except Exception as error:  # no truststore, a system that it does not support, or its inside has changed
+        _note_unusable(f"{type(error).__name__}: {error}")
+        _found = (None,)
+    finally:
+        _importing.discard(thread)
     return _found[0]
 
 
