@@ -49,6 +49,7 @@ BLOCKS = dict(re.findall(r"^<!-- run: (\S+) -->\n```\w+\n(.*?)^```$", DOCUMENT, 
 # How that is started which each command makes.
 STARTS = {
     "pyinstaller": ["dist/application/application"],
+    "cx_Freeze": ["build/application/application"],
     "zipapp": [sys.executable, "application.pyz"],
     "shiv": [sys.executable, "-S", "application.pyz"],
     "pex": [sys.executable, "application.pex"],

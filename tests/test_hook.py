@@ -11,7 +11,7 @@ from harness import environment, run, run_code, verdicts
 
 from truststore_inject import _startup
 
-PATCHES = sorted(_startup.patch_targets())
+PATCHES = sorted(_startup.PATCHES)
 # What a program gets from two servers, and what became of the patch of ssl.
 ASK = """
 import urllib.request

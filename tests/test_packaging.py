@@ -82,8 +82,6 @@ def sdist(built: Path) -> Path:
 FILES = """
 truststore_inject/__init__.py
 truststore_inject/__main__.py
-truststore_inject/__pyinstaller/__init__.py
-truststore_inject/__pyinstaller/hook-truststore_inject.py
 truststore_inject/_advice.py
 truststore_inject/_hook.py
 truststore_inject/_record.py
@@ -210,10 +208,6 @@ def test_the_wheel_holds_just_these_files(wheels: dict[str, Path], kind: str) ->
             b"truststore-inject",
             b"=",
             b"truststore_inject.cli:main",
-            b"[pyinstaller40]",
-            b"hook-dirs",
-            b"=",
-            b"truststore_inject.__pyinstaller:get_hook_dirs",
         ]
 
 

@@ -244,6 +244,19 @@ def imported_parts(file: Path) -> set[str]:
     return found
 
 
+def test_the_names_of_the_patches_are_those_of_their_files() -> None:
+    """And those that applications are frozen with."""
+    import truststore_inject
+    from truststore_inject import _startup
+
+    files = [*(Path(truststore_inject.__file__).parent / "patches").glob("_[!_]*.py")]
+    tree = ast.parse((files[0].parent / "__init__.py").read_text(encoding="utf-8"))
+    (import_all,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "import_all")
+    imported = [name.name for node in ast.walk(import_all) if isinstance(node, ast.ImportFrom) for name in node.names]
+    assert sorted(imported) == sorted(file.stem for file in files)
+    assert {f"_{name}" for name in _startup.PATCHES} == {file.stem for file in files}
+
+
 def test_data_flows_one_way() -> None:
     """Start-up, hook, patch, store: nothing is imported from the left, and nothing imports the command line."""
     import truststore_inject

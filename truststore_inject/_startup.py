@@ -41,7 +41,7 @@ def inject() -> None:
     if finder in sys.meta_path:  # somebody rearranged the finders: behind the one that finds files ours is never asked
         sys.meta_path.remove(finder)
     if not finder.targets:
-        finder.targets = patch_targets()
+        finder.targets = PATCHES
     sys.meta_path.insert(0, finder)
     if any(name in sys.modules for name in finder.targets):
         from . import _hook
@@ -60,6 +60,39 @@ def extract() -> None:
     from . import _hook
 
     _hook.unpatch_all()
+
+
+# The modules that have a file in patches/: written down, since a frozen application has no folder to list, and listing
+# it at each start takes time.
+PATCHES = frozenset(
+    [
+        "OpenSSL",
+        "adbc_driver_postgresql",
+        "aiohttp",
+        "av",
+        "couchbase",
+        "curl_cffi",
+        "fiona",
+        "grpc",
+        "httpcore",
+        "httpr",
+        "mysql",
+        "netCDF4",
+        "pipx",
+        "psycopg",
+        "psycopg2",
+        "pulsar",
+        "pycurl",
+        "pyogrio",
+        "pyproj",
+        "rasterio",
+        "requests",
+        "ssl",
+        "tornado",
+        "urllib3",
+        "ydb",
+    ]
+)
 
 
 class PatchFinder:
@@ -110,16 +143,3 @@ def _note(text: str) -> None:
 
 
 finder = PatchFinder()
-
-
-def patch_targets() -> "frozenset[str]":
-    """The names of the modules that have a file in patches/; so a new library is one new file."""
-    try:
-        files = os.listdir(os.path.join(os.path.dirname(__file__), "patches"))
-    except OSError:  # inside a zip file or a frozen application
-        import pkgutil
-
-        from . import patches
-
-        files = [module.name for module in pkgutil.iter_modules(patches.__path__)]
-    return frozenset(file[1:].partition(".")[0] for file in files if file[0] == "_" != file[1])

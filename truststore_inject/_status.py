@@ -53,9 +53,20 @@ def status() -> Status:
     replaced = getattr(sys.modules.get("ssl"), "SSLContext", None)
     if replaced is not None and replaced.__module__ != "ssl":
         _record.note(f"ssl.SSLContext was replaced by that of {replaced.__module__}, not by this package")
-    waiting = dict.fromkeys(sorted(_startup.patch_targets()), ("waiting", ""))
-    patches = {name: Patch(*state) for name, state in {**waiting, **_record.patches}.items()}
+    patches = {
+        name: Patch(*_record.patches.get(name, _not_patched(name, active)))
+        for name in sorted({*_startup.PATCHES, *_record.patches})
+    }
+    if active and patches["ssl"].state == "failed":
+        active, reason = False, f"ssl is not patched: {patches['ssl'].reason}"
     return Status(__version__, active, reason, store, patches, tuple(_record.notes))
+
+
+def _not_patched(name: str, active: bool) -> tuple[str, str]:
+    """The state of a patch that was not tried."""
+    if active and sys.modules.get(name) is not None:  # beside a finder that changes every module, typeguard's for one
+        return "failed", "a finder that stands in front of this package's imported it; call truststore_inject.inject()"
+    return "waiting", ""
 
 
 def _sentence(store: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ import _ssl
 import os
 import ssl
 import sys
+from _frozen_importlib_external import SourceFileLoader
 
 from .. import _record
 from ._files import hashed, identity, is_settled, size
@@ -167,8 +168,25 @@ def share(context: "_ssl._SSLContext", path: "Path") -> bool:
         return False
 
 
+def _is_changed_by_a_hook(name: str) -> bool:
+    """Whether the module would be loaded by a loader that changes what is in it.
+
+    beartype's hook for all packages takes minutes and all memory for ctypes, which no program may have asked for.
+    """
+    if name in sys.modules:
+        return False
+    specs = (finder.find_spec(name, None) for finder in sys.meta_path)
+    loader = getattr(next(filter(None, specs), None), "loader", None)
+    return isinstance(loader, SourceFileLoader) and type(loader) is not SourceFileLoader
+
+
 # Why the objects cannot be shared in this process; None while they can.
-_obstacle: str | None = None if hasattr(os, "RTLD_NOLOAD") else "not on this system"
+_obstacle: str | None = None
+if not hasattr(os, "RTLD_NOLOAD"):
+    _obstacle = "not on this system"
+elif _is_changed_by_a_hook("ctypes"):
+    _obstacle = "an import hook would change ctypes"
+    _record.note(f"each context parses its bundle anew, as in stock Python: {_obstacle}")
 
 
 def can_share() -> bool:

@@ -45,6 +45,8 @@ def library(path: object) -> str | None:
             return "truststore_inject"
         if _is_condas(file):
             return "conda"
+        if getattr(sys, "frozen", False) and file == resolve(f"{sys.prefix}/share/certs.pem"):
+            return "cx_Freeze"  # its applications carry it, and name it in SSL_CERT_FILE when ssl is imported
         if file.rpartition("/")[2] not in _FILES:
             return "certifi" if _copied_from_a_zip(file) else None
         for package, tail, known in _LIBRARIES:
