@@ -435,7 +435,7 @@ def test_where_libpq_finds_the_parameter(
 
 
 MISTAKES = """
-import json
+import inspect, json
 from pathlib import Path
 def try_(call):
     try:
@@ -449,8 +449,9 @@ print(json.dumps([try_(call) for call in (
     lambda: av.open("http://localhost:1/", "x"), lambda: av.open("http://localhost:1/", container_options=[1]),
     lambda: av.open("http://localhost:1/", "r", None, None, {"a": "b"}, None),
     lambda: httpr.Client(no=1), lambda: httpr.Client(ca_cert_file=5), lambda: httpr.Client(ca_cert_file=""),
-    lambda: httpr.Client(*[None] * 30), lambda: psycopg2.connect("host='a"), lambda: psycopg2.connect(5),
+    lambda: httpr.Client(*[None] * 30), lambda: httpr.AsyncClient(no=1), lambda: psycopg2.connect("host='a"), lambda: psycopg2.connect(5),
     lambda: psycopg2._connect(), lambda: adbc_driver_postgresql.connect(5), lambda: adbc_driver_postgresql.connect(),
+    lambda: int(str(inspect.signature(httpr.Client))),
     lambda: pulsar.Client("pulsar+ssl://localhost", tls_trust_certs_file_path=5), lambda: ydb.default_pem.load_default_pem(1),
 )]))
 """

@@ -3,25 +3,34 @@
 import os
 import sys
 
-from . import ON_DEMAND, default_file, wrapping
+from . import ON_DEMAND, default_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import ModuleType
     from typing import Any
 
+# Of each patched module, what is its client's ``__new__``.
+_replaced: "dict[ModuleType, Any]" = {}
+
 
 def patch(module: "ModuleType") -> str | None:
-    """Wrap ``__new__`` of the client: that is what takes the arguments, also of the asynchronous one."""
+    """Replace ``__new__`` of the client: that is what takes the arguments, also of the asynchronous one.
+
+    Not with wrapt: before 1.17 it fails where a function in C has that name.
+    """
     if sys.platform == "win32":
         return ON_DEMAND
-    code = module.Client.__init__.__code__  # it takes nothing, and documents the parameters
-    names = code.co_varnames[: code.co_argcount]
+    client = module.Client
+    code = client.__init__.__code__  # it does nothing, and documents the parameters
+    names = code.co_varnames[1 : code.co_argcount]
     if "ca_cert_file" not in names:
         return "this version documents no ca_cert_file"
+    if "__new__" in vars(client):
+        return None if vars(client)["__new__"] is _replaced.get(module) else "its Client has a __new__ of its own"
+    stock = client.__new__
 
-    def new(wrapped: "Callable[..., Any]", instance: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> "Any":
+    def new(cls: "type[Any]", *args: "Any", **kwargs: "Any") -> "Any":
         given = {**dict(zip(names, args, strict=False)), **kwargs}
         named = given.get("ca_cert_file")
         if named is None:
@@ -33,12 +42,16 @@ def patch(module: "ModuleType") -> str | None:
                 args = (*args[:place], path, *args[place + 1 :])
             else:
                 kwargs = {**kwargs, "ca_cert_file": path}
-        return wrapped(*args, **kwargs)
+        return stock(cls, *args, **kwargs)
 
-    wrapping.wrap(module.Client, "__new__", new)
+    new.__wrapped__ = client.__init__  # type: ignore[attr-defined]  # inspect.signature() is as in stock
+    _replaced[module] = staticmethod(new)
+    client.__new__ = _replaced[module]
     return None
 
 
 def unpatch(module: "ModuleType") -> None:
-    """Put it back."""
-    wrapping.unwrap(module.Client)
+    """Delete it: the class has none of its own."""
+    ours = _replaced.pop(module, None)
+    if ours is not None and vars(module.Client).get("__new__") is ours:
+        del module.Client.__new__
