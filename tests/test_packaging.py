@@ -100,6 +100,7 @@ truststore_inject/cli/_files.py
 truststore_inject/cli/_handshake.py
 truststore_inject/cli/_influences.py
 truststore_inject/cli/_judges.py
+truststore_inject/cli/_main.py
 truststore_inject/cli/_proof.py
 truststore_inject/cli/_reach.py
 truststore_inject/cli/_reasons.py

@@ -3,6 +3,7 @@ send anything.
 """
 
 import datetime
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -63,7 +64,9 @@ def read(der: bytes) -> Certificate:
 def _or(otherwise: _T, function: Callable[[], _T]) -> _T:
     """What `function` returns, or `otherwise` if it fails, in whatever way a parser fails."""
     try:
-        return function()
+        with warnings.catch_warnings():  # cryptography warns of what it takes today and may refuse tomorrow
+            warnings.simplefilter("ignore")
+            return function()
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException:  # a panic in cryptography's Rust is no Exception: https://pyo3.rs (PanicException)

@@ -54,9 +54,9 @@ def ask(
 
 
 def in_parallel(tasks: Iterable[tuple[str, Callable[[], Any]]]) -> list[Any]:
-    """Run the tasks, as many at a time as there are processors; their results, in order.  Their names are shown."""
+    """Run the tasks, eight at a time, as most of them wait; their results, in order.  Their names are shown."""
     tasks = list(tasks)
-    with Progress() as progress, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with Progress() as progress, ThreadPoolExecutor(8) as pool:
         futures = [pool.submit(function) for _, function in tasks]
         results = []
         for number, (future, (name, _)) in enumerate(zip(futures, tasks, strict=True), 1):

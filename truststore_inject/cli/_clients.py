@@ -211,7 +211,7 @@ def judge(name: str, url: str, trust: str, timeout: float) -> "tuple[str, str]":
             ask(url, trust, timeout)
         except Exception as error:
             words = f"{type(error).__name__}: {error}".partition("\n")[0]
-            verdicts.append(("refused" if _refusal(error) else "error", words[:500]))
+            verdicts.append(("refused" if _refusal(error) else "error", words[:5000]))
         else:
             verdicts.append(("accepted", ""))
 

@@ -15,7 +15,8 @@ def without_user(text: str) -> str:
 
 
 def without_credentials(words: str, env: Mapping[str, str]) -> str:
-    """`words`, an error of a library or a server, if they hold no part of a proxy's credentials in `env`.
+    """The beginning of `words`, an error of a library or a server, if they hold no part of the credentials of a proxy
+    in `env`.
 
     Else the exception's name alone: a library that cannot parse a URL may quote any piece of it, in any spelling.
     """
@@ -24,7 +25,7 @@ def without_credentials(words: str, env: Mapping[str, str]) -> str:
             name, separator, _ = words.partition(":")
             hidden = "(not shown: it holds credentials of the proxy)"
             return f"{name}: {hidden}" if separator and name.isidentifier() and name not in credentials else hidden
-    return words
+    return words if len(words) <= 500 else f"{words[:500]}..."
 
 
 def _credentials(env: Mapping[str, str]) -> Iterator[str]:
@@ -35,11 +36,13 @@ def _credentials(env: Mapping[str, str]) -> Iterator[str]:
 
 
 def _forms(credentials: str) -> Iterator[str]:
+    """In whole: as they are, the password alone, and as they are sent (RFC 7617)."""
     for spelling in {credentials, urllib.parse.unquote(credentials)}:
-        yield spelling
-        yield base64.b64encode(spelling.encode(errors="surrogateescape")).decode()
-        if password := spelling.partition(":")[2]:
-            yield password
+        user, _, password = spelling.partition(":")
+        yield from filter(None, (spelling, password))
+        for encoding in ("utf-8", "latin-1"):
+            sent = f"{user}:{password}".encode(encoding, "surrogateescape" if encoding == "utf-8" else "replace")
+            yield base64.b64encode(sent).decode()
 
 
 def _pieces(text: str) -> set[str]:
