@@ -26,7 +26,7 @@ pytest.importorskip("cryptography", reason="`check` needs it, and not every PyPy
 
 from test_cli import NO_PROXY, command, failure, speaking
 
-from truststore_inject.cli import _certificate, _files, _judges, _secrets
+from truststore_inject.cli import _certificate, _files, _judges, _secrets, export
 
 unix = pytest.mark.skipif(os.name == "nt", reason="there are no such links and modes")
 root = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root")
@@ -101,6 +101,12 @@ def test_export_replaces_a_link(where: str, env: dict[str, str], tmp_path: Path)
     assert "BEGIN CERTIFICATE" in (tmp_path / "ca.pem").read_text()
     assert not (tmp_path / "ca.pem").is_symlink()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["ca.pem", "victim"]
+
+
+def test_a_comment_that_looks_like_a_certificate() -> None:
+    anchor = {"subject": "O=a\n-----BEGIN CERTIFICATE-----", "place": "/x\x1b", "pem": "-----BEGIN CERTIFICATE-----\n"}
+    text = export._pem_text([anchor])
+    assert text == "# O=a\\n- - -BEGIN CERTIFICATE- - -, from /x\\x1b\n-----BEGIN CERTIFICATE-----\n"
 
 
 @unix

@@ -110,10 +110,12 @@ def _described(anchors: dict[bytes, str]) -> list[dict[str, str]]:
 
 
 def _pem_text(anchors: list[dict[str, str]]) -> str:
-    """With a comment line for each."""
-    return "\n".join(
-        f"# {printable(anchor['subject'])}, from {printable(anchor['place'])}\n{anchor['pem']}" for anchor in anchors
-    )
+    """With a comment line for each, in which some readers would find the beginning of a certificate."""
+    blocks = []
+    for anchor in anchors:
+        comment = printable(f"# {anchor['subject']}, from {anchor['place']}").replace("-----", "- - -")
+        blocks.append(f"{comment}\n{anchor['pem']}")
+    return "\n".join(blocks)
 
 
 def _write_each(folder: str, anchors: list[dict[str, str]]) -> None:
