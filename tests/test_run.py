@@ -21,8 +21,9 @@ from truststore_inject.cli._switches import SWITCHES
 from truststore_inject.cli.run import START_FOLDER
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="tests/windows has what can be tried there")
+long = pytest.mark.long
 START_FINDER = "sitecustomize.TruststoreInjectFinder"
-VERSIONS = ("2.7", "3.6", "3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15")
+VERSIONS = ("2.7", "3.6", "3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15", "pypy3.11")
 FIRST = (3, 10)
 
 # Also for Python 2.7.  The first entry of sys.path is that of -c.
@@ -58,7 +59,7 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> Venv:
 
 
 def other_python(version: str) -> str:
-    found = shutil.which(f"python{version}") or shutil.which(f"pypy{version}")
+    found = shutil.which(version if version.startswith("pypy") else f"python{version}")
     if found is None or subprocess.run([found, "-c", ""], env=environment(), capture_output=True).returncode:
         pytest.skip(f"no Python {version} here")
     return found
@@ -67,10 +68,11 @@ def other_python(version: str) -> str:
 # What it reaches.
 
 
+@long
 @pytest.mark.parametrize("version", VERSIONS)
 def test_any_python_is_armed_or_starts_as_ever(version: str, tmp_path: Path) -> None:
     python = other_python(version)
-    armed = tuple(map(int, version.split("."))) >= FIRST
+    armed = tuple(map(int, version.removeprefix("pypy").split("."))) >= FIRST
     if armed:  # an environment, as there may be a wrapt in the base
         run("-m", "venv", "--without-pip", tmp_path / "venv", env=environment(), python=python)
         python = str(tmp_path / "venv" / "bin" / "python")
@@ -99,6 +101,7 @@ def test_it_adds_two_modules_and_two_finders(bare: Venv) -> None:
     assert changed.pop("finders") == {FINDER, START_FINDER}
 
 
+@long
 def test_the_verdict_of_a_real_handshake_and_nothing_is_left(
     servers: dict[str, Server], ca_file: Callable[[str], Path], tmp_path: Path
 ) -> None:
@@ -135,6 +138,7 @@ print(json.dumps([name for name in names if importlib.util.find_spec(name)]))
     assert json_under_run(bare.python, "-c", code) == ["truststore", "truststore_inject", "wrapt"]
 
 
+@long
 def test_an_environment_with_the_package_uses_its_own(tmp_path: Path) -> None:
     env = Venv(tmp_path / "venv")
     code = STATE.replace("}))", '"file": __import__("truststore_inject").__file__}))')
@@ -148,7 +152,7 @@ def test_an_environment_with_the_package_uses_its_own(tmp_path: Path) -> None:
     assert Path(found["file"]).is_relative_to(env.site_packages)
 
 
-@pytest.mark.long
+@long
 def test_it_goes_with_a_base_that_is_covered(tmp_path: Path) -> None:
     base = Base(tmp_path / "base")
     base.command("enable")
@@ -164,6 +168,7 @@ def test_it_goes_with_a_base_that_is_covered(tmp_path: Path) -> None:
     assert Path(found["path"][0]).is_relative_to(base.stdlib)
 
 
+@long
 def test_a_run_in_a_run_is_one(bare: Venv, tmp_path: Path) -> None:
     """Also of another installation."""
     again = [sys.executable, "-m", "truststore_inject", "run"]
@@ -178,6 +183,7 @@ def test_a_run_in_a_run_is_one(bare: Venv, tmp_path: Path) -> None:
 # What the user has set stays.
 
 
+@long
 @pytest.mark.parametrize(
     ("given", "wanted"),
     [
@@ -195,6 +201,7 @@ def test_pythonpath_is_kept(bare: Venv, given: str, wanted: str) -> None:
     assert found["path"] == [START_FOLDER, *others]
 
 
+@long
 def test_switched_off_it_is_a_plain_start(bare: Venv) -> None:
     code = "import json, os, sys; print(json.dumps([dict(os.environ), sys.path]))"
     for value in ("0", "off", " False", "NO"):
@@ -207,6 +214,7 @@ def test_switched_off_it_is_a_plain_start(bare: Venv) -> None:
     assert (changed["modules"], changed["finders"]) == (set(), set())
 
 
+@long
 def test_the_switches_of_other_tools() -> None:
     command = [sys.executable, "-c", "import json, os; print(json.dumps(dict(os.environ)))"]
     found = json_under_run(*command)
@@ -218,6 +226,7 @@ def test_the_switches_of_other_tools() -> None:
     assert not SWITCHES.keys() & found.keys()
 
 
+@long
 @pytest.mark.parametrize("name", ["sitecustomize.py", "sitecustomize/__init__.py"])
 def test_the_next_sitecustomize_runs_in_its_place(tmp_path: Path, name: str) -> None:
     env = Venv(tmp_path / "venv", with_package=False)
@@ -230,6 +239,7 @@ def test_the_next_sitecustomize_runs_in_its_place(tmp_path: Path, name: str) -> 
     assert json_under_run(env.python, "-c", PATCHED) is True
 
 
+@long
 def test_the_next_one_fails_as_it_would_by_itself(tmp_path: Path) -> None:
     for text in ("raise ValueError('its own')\n", "import does_not_exist\n", "1 +\n", "raise SystemExit(7)\n"):
         (tmp_path / "sitecustomize.py").write_text(text)
@@ -246,6 +256,7 @@ def _fix_subprocess_env(env):
 """
 
 
+@long
 def test_pipx_keeps_the_start_folder_and_takes_the_rest(tmp_path: Path) -> None:
     """What pipx does, without pipx: tests/test_run_tools.py has the real one."""
     (tmp_path / "pipx").mkdir()
@@ -265,6 +276,7 @@ print(json.dumps([*kept, pipx.util._fix_subprocess_env(dict(os.environ)).get("PY
 # The command is started as a shell would start it.
 
 
+@long
 def test_the_exit_status_the_arguments_and_the_process_are_the_commands() -> None:
     for code in (0, 1, 7, 127, 255):
         assert under_run("sh", "-c", f"exit {code}").returncode == code
@@ -276,6 +288,7 @@ def test_the_exit_status_the_arguments_and_the_process_are_the_commands() -> Non
         assert child.communicate()[0] == f"{child.pid}\n"
 
 
+@long
 @pytest.mark.parametrize("name", ["PIPE", "XFSZ", "TERM", "INT"])
 def test_signals_are_the_commands(name: str) -> None:
     """Python ignores SIGPIPE and SIGXFSZ, and a program inherits what is ignored."""
@@ -284,6 +297,7 @@ def test_signals_are_the_commands(name: str) -> None:
     assert under_run("sh", "-c", f"kill -{name} $$; sleep 60").returncode == -getattr(signal, f"SIG{name}")
 
 
+@long
 def test_what_cannot_be_started_is_one_line_and_a_code_of_the_shell(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("text")
     (tmp_path / "garbage").write_bytes(b"\x7fELF")
@@ -310,6 +324,7 @@ def test_what_cannot_be_started_is_one_line_and_a_code_of_the_shell(tmp_path: Pa
     assert run("-m", "truststore_inject", "run", "--does-not-exist", "x", env=environment()).returncode == 2
 
 
+@long
 def test_packages_in_two_folders_are_refused(bare: Venv, tmp_path: Path) -> None:
     """The start folder's finder looks in one."""
     env = Venv(tmp_path / "venv")
@@ -339,6 +354,7 @@ def script(file: Path, text: str) -> Path:
     return file
 
 
+@long
 @pytest.mark.parametrize(
     ("options", "reached"),
     [
@@ -357,6 +373,7 @@ def test_a_python_is_asked(bare: Venv, options: list[str], reached: bool) -> Non
     assert (found["reached"], found["python"]["executable"]) == (reached, str(bare.python))
 
 
+@long
 def test_a_script_is_what_its_interpreter_is(bare: Venv, tmp_path: Path) -> None:
     far = tmp_path / "a folder" / "bin"
     venv.create(far.parent, with_pip=False)
@@ -377,6 +394,7 @@ def test_a_script_is_what_its_interpreter_is(bare: Venv, tmp_path: Path) -> None
     assert check(script(tmp_path / "python3", "#!/bin/sh\necho no\n"))["reached"] is False
 
 
+@long
 def test_what_is_not_python(tmp_path: Path) -> None:
     assert check("sh")["reached"] is False
     frozen = tmp_path / "aws"
@@ -392,6 +410,7 @@ def test_what_is_not_python(tmp_path: Path) -> None:
     assert json.loads(under_run(uv, options=("--python-only", "--check", "--json")).stdout)["reached"] is False
 
 
+@long
 def test_the_others_are_not_reached(bare: Venv, tmp_path: Path) -> None:
     found = check(bare.python, TRUSTSTORE_INJECT="0")
     assert (found["reached"], "TRUSTSTORE_INJECT=0" in found["reason"]) == (False, True)
@@ -402,6 +421,7 @@ def test_the_others_are_not_reached(bare: Venv, tmp_path: Path) -> None:
     assert subprocess.run(command, env=environment(), cwd=tmp_path, stdout=subprocess.DEVNULL).returncode == 0
 
 
+@long
 def test_in_words(bare: Venv) -> None:
     result = under_run(bare.python, "-I", options=("--check",))
     assert result.returncode == 1

@@ -22,7 +22,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 from lax import KEY_USAGE, certificate
 from test_cli import NO_PROXY
 
-pytestmark = openssl_store
+pytestmark = [openssl_store, pytest.mark.long]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 import trustme
 from harness import environment, run
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="WSL is a Linux")
+pytestmark = [pytest.mark.skipif(os.name == "nt", reason="WSL is a Linux"), pytest.mark.long]
 
 SERVERS, CODE = "1.3.6.1.5.5.7.3.1", "1.3.6.1.5.5.7.3.3"
 
