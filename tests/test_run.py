@@ -17,8 +17,8 @@ from harness import Server, Venv, environment, run
 from test_sitecustomize import Base
 from test_startup import FINDER, PATCHED, STATE, difference
 
+from truststore_inject.cli._sitecustomize import START_FOLDER
 from truststore_inject.cli._switches import SWITCHES
-from truststore_inject.cli.run import START_FOLDER
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="tests/windows has what can be tried there")
 long = pytest.mark.long
@@ -139,6 +139,12 @@ print(json.dumps([name for name in names if importlib.util.find_spec(name)]))
 
 
 @long
+def test_status_says_so(bare: Venv) -> None:
+    report = json_under_run(bare.python, "-m", "truststore_inject", "status", "--json")
+    assert report["reason"].startswith(f"armed by {Path(START_FOLDER) / 'sitecustomize.py'}, of the command")
+
+
+@long
 def test_an_environment_with_the_package_uses_its_own(tmp_path: Path) -> None:
     env = Venv(tmp_path / "venv")
     code = STATE.replace("}))", '"file": __import__("truststore_inject").__file__}))')
@@ -161,6 +167,12 @@ def test_it_goes_with_a_base_that_is_covered(tmp_path: Path) -> None:
     found = json_under_run(env.python, "-c", STATE)
     assert (found["finders"].count(FINDER), found["finders"].count(START_FINDER)) == (1, 1)
     assert json_under_run(env.python, "-c", LOOK)["sitecustomize"] == str(env.site_packages / "sitecustomize.py")
+    # What the base does, run does not decide.
+    status = [sys.executable, "-m", "truststore_inject", "base", "status", "--json", "--python", base.python]
+    assert json_under_run(*status)["state"] == "enabled"
+    shutil.rmtree(base.packages()[0] / "truststore_inject")
+    assert json.loads(under_run(*status).stdout)["state"] == "damaged"
+    base.command("enable")
     # And the other way round: the command line of the base's copy.
     command = ["-m", "truststore_inject", "run", env.python, "-c", LOOK]
     found = json.loads(run(*command, env=environment(), python=env.python).stdout)

@@ -334,6 +334,24 @@ print(json.dumps(outcomes))
     assert found == {"private": "accepted", "system": "CERTIFICATE_VERIFY_FAILED"}
 
 
+def test_run(windows: Callable[[str], Windows], tmp_path: Path) -> None:
+    """Another Python, with nothing in it but a sitecustomize; the exit code is the command's."""
+    lab = windows("3.12")
+    shutil.copytree(lab.python, tmp_path / "bare", ignore=shutil.ignore_patterns("site-packages"))
+    own = tmp_path / "bare" / "Lib" / "site-packages" / "sitecustomize.py"
+    own.parent.mkdir(parents=True)
+    own.write_text("ran = True\n")
+    bare = "Z:" + str(tmp_path / "bare" / "python.exe").replace("/", "\\")
+    code = (
+        "import sitecustomize, sys; print('truststore_inject._startup' in sys.modules, sitecustomize.ran); sys.exit(7)"
+    )
+    result = lab.run("-m", "truststore_inject", "run", "--", bare, "-c", code)
+    assert (result.returncode, result.stdout.strip()) == (7, "True True"), result.stderr
+    assert lab.run("-m", "truststore_inject", "run", "--check", bare).returncode == 0
+    assert lab.run("-m", "truststore_inject", "run", "--check", bare, "-I").returncode == 1
+    assert lab.run("-m", "truststore_inject", "run", "nonsense").returncode == 127
+
+
 def test_start_and_uninstall(windows: Callable[[str], Windows], urls: dict[str, str]) -> None:
     """Last: nothing of the package is left, and the process starts as before.  It uses the least used Python."""
     lab = windows("3.11")

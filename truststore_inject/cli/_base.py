@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import _children
+from . import _children, _sitecustomize
 from ._failure import MISSING, Failure
 
 VERSION = sys.version.split()[0]
@@ -115,6 +115,8 @@ def describe(python: str) -> Base:
 
 def _answer(python: str, options: Sequence[str], code: str, *arguments: str) -> Any:
     env = {name: value for name, value in os.environ.items() if not name.startswith("TRUSTSTORE_INJECT")}
+    if "PYTHONPATH" in env:  # under run every Python is armed, the question is what the base does
+        env["PYTHONPATH"] = _sitecustomize.without_start_folder(env["PYTHONPATH"])
     try:
         return _children.ask(code, *arguments, env=env, limit=300, python=python, options=options)
     except OSError as error:

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -96,7 +97,8 @@ def show(found: Reach) -> None:
         False: colour("NOT reached", "red"),
         None: colour("what it starts", "yellow"),
     }[found.reached]
-    say(f"{printable(shlex.join(found.command))}: {state}")
+    command = subprocess.list2cmdline(found.command) if os.name == "nt" else shlex.join(found.command)
+    say(f"{printable(command)}: {state}")
     lines = [("why", found.reason), ("file", found.file)]
     if found.python is not None:
         lines.append(("python", f"{found.python['version']}, {found.python['executable']}"))

@@ -18,7 +18,8 @@ from .. import __version__
 NAMES = ("truststore", "truststore_inject", "wrapt")
 
 # As under ``truststore-inject run``, but for the packages' place: os.__file__, so that a base can be moved.
-START_FILE = os.path.join(os.path.dirname(__file__), "_run", "sitecustomize.py")
+START_FOLDER = os.path.join(os.path.dirname(__file__), "_run")
+START_FILE = os.path.join(START_FOLDER, "sitecustomize.py")
 _OWN_FOLDER = "os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(__file__))))"
 _BASE_FOLDER = 'os.path.join(os.path.dirname(os.__file__), "{}")'
 _ARM, _GO_ON = "def _truststore_inject():", "def _next_sitecustomize():"
@@ -116,6 +117,16 @@ def covering() -> tuple[str, str] | None:
         return None
     folder = os.path.join(stdlib, block.folder) if block is not None else ""
     return (spec.origin, folder) if os.path.isdir(folder) else None
+
+
+def is_under_run() -> bool:
+    """Whether ``truststore-inject run`` of this installation has started this interpreter."""
+    return START_FOLDER in sys.path
+
+
+def without_start_folder(pythonpath: str) -> str:
+    """The rest of `PYTHONPATH`; an empty entry in it stays what it is, the current directory."""
+    return os.pathsep.join(entry for entry in pythonpath.split(os.pathsep) if entry != START_FOLDER)
 
 
 def hidden_by() -> str | None:

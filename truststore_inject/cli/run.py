@@ -11,12 +11,10 @@ from collections.abc import Mapping
 from typing import NoReturn
 
 from .. import _settings
-from . import _sitecustomize
 from ._failure import MISSING, USAGE, Failure
+from ._sitecustomize import NAMES, START_FILE, START_FOLDER, without_start_folder
 from ._switches import SWITCHES
 from ._terminal import print_json
-
-START_FOLDER = os.path.dirname(_sitecustomize.START_FILE)
 
 # https://www.gnu.org/software/bash/manual/html_node/Exit-Status.html
 _NOT_EXECUTABLE, _NOT_FOUND = 126, 127
@@ -58,17 +56,17 @@ def environment(env: Mapping[str, str], *, python_only: bool = False) -> dict[st
         return dict(env)
     _check_packages()
     # An empty PYTHONPATH is none, but an empty entry in it is the current directory.
-    given = env["PYTHONPATH"].split(os.pathsep) if env.get("PYTHONPATH") else []
-    entries = [START_FOLDER, *(entry for entry in given if entry != START_FOLDER)]
-    return {**({} if python_only else SWITCHES), **env, "PYTHONPATH": os.pathsep.join(entries)}
+    rest = without_start_folder(env.get("PYTHONPATH", ""))
+    pythonpath = f"{START_FOLDER}{os.pathsep}{rest}" if rest else START_FOLDER
+    return {**({} if python_only else SWITCHES), **env, "PYTHONPATH": pythonpath}
 
 
 def _check_packages() -> None:
     """The start folder's finder looks in one folder only: that of this package."""
     folder = os.path.dirname(os.path.dirname(os.path.dirname(START_FOLDER)))
-    if os.pathsep in START_FOLDER or not os.path.isfile(_sitecustomize.START_FILE):
+    if os.pathsep in START_FOLDER or not os.path.isfile(START_FILE):
         raise Failure(f"{START_FOLDER}: this cannot be an entry of PYTHONPATH", MISSING)
-    for name in _sitecustomize.NAMES:
+    for name in NAMES:
         spec = importlib.util.find_spec(name)
         if spec is None or spec.origin is None or not os.path.isfile(spec.origin):
             raise Failure(f"{name} is not installed beside this command: pip install truststore-inject", MISSING)

@@ -53,7 +53,9 @@ def _reason(found: Status) -> str:
         armed = _start_files()
         if base is not None and here == base[1]:
             return f"armed by {base[0]}, in every environment made from the base Python in {sys.base_prefix}"
-        reason = f"armed by {armed[0]}" if armed else "armed by a call of truststore_inject.inject()"
+        by_run = f"{_sitecustomize.START_FILE}, of the command truststore-inject run"
+        other = by_run if _sitecustomize.is_under_run() else "a call of truststore_inject.inject()"
+        reason = f"armed by {armed[0] if armed else other}"
         if base is not None:
             reason += f"; {base[0]} covers the base Python in {sys.base_prefix}"
         elif sys.prefix != sys.base_prefix and not any(path.startswith(sys.base_prefix + os.sep) for path in armed):
