@@ -5,7 +5,7 @@ Loaded when a handshake on a context with default trust fails verification, so i
 
 import ssl
 
-from . import _record, _settings, stores
+from . import _record, stores
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,10 +32,12 @@ def add_note(error: ssl.SSLCertVerificationError, connection: "Any") -> None:
 
 
 def _text(error: ssl.SSLCertVerificationError, connection: "Any") -> str:
-    lines = [f"truststore-inject: {place()} was asked."]
+    found = stores.describe()
+    lines = [f"truststore-inject: {place(found)} was asked."]
+    if found["extra"]:
+        lines.append(f"  So were the extra CAs in {', '.join(found['extra'])}.")
+    lines += [f"  Not used: {entry['path']}: {entry['reason']}." for entry in found["left_out"]]
     lines.append("  " + _reason(error.verify_code, error.verify_message, connection))
-    if extra := _settings.extra_ca_certs():
-        lines.insert(1, f"  So was TRUSTSTORE_INJECT_EXTRA_CA_CERTS={extra}.")
     lines.append(f"  What to do:  python -m truststore_inject check {_server(connection)}")
     return "\n".join(map(_record.printable, lines))
 
@@ -56,9 +58,8 @@ def _host(connection: "Any") -> str | None:
     return host if host and host[0] != "-" and of_hosts.issuperset(host.lower()) else None
 
 
-def place() -> str:
-    """The system store, in words."""
-    found = stores.describe()
+def place(found: "dict[str, Any]") -> str:
+    """The system store, as `stores.describe` found it, in words."""
     if stores.interpositions is not None:  # what the variables name is asked in addition to it
         return f"the system store ({str(found['source']).partition(',')[0]})"
     places = [*found["directories"], *found["bundles"]]

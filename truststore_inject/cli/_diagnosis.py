@@ -7,8 +7,8 @@ import ssl
 import sys
 from typing import Any
 
-from .. import _settings, stores
-from ..stores import _pem
+from .. import stores
+from ..stores import _bundle, _extra, _pem
 from . import _certificate, _children, _handshake, _judges, _reasons, _saving, _target
 from ._certificate import Certificate
 from ._failure import MISSING, NO_ANSWER, Failure
@@ -76,14 +76,9 @@ def _check_pem(path: str) -> None:
     if os.path.exists(path) and not os.path.isfile(path):
         raise Failure(f"{path}: not a regular file", MISSING)
     try:
-        anchors = _pem.certificates(path)
-        if not anchors:
-            raise Failure(f"{path}: not a PEM file, there is no BEGIN CERTIFICATE in it", MISSING)
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=b"".join(anchors))
-    except (ssl.SSLError, ValueError) as error:
-        raise Failure(f"{path}: a certificate in it cannot be read ({error})", MISSING) from None
-    except OSError as error:
-        raise Failure(f"{path}: {error.strerror}", MISSING) from None
+        _bundle.read(path)
+    except OSError as error:  # ssl.SSLError is one
+        raise Failure(f"{path}: {_pem.fault(path) or error.strerror or error}", MISSING) from None
 
 
 def _chain(target: Target, timeout: float) -> list[str]:
@@ -111,8 +106,12 @@ def _speaks_http(target: Target, timeout: float) -> bool:
 def _anchor(path: list[str], chain: list[Certificate], ca_file: str | None) -> dict[str, Any] | None:
     """The anchor at the end of the verified `path` (DER in base64), and where it lies."""
     places: dict[bytes, str] = {}
-    for file in (ca_file, _settings.extra_ca_certs()):
-        places.update(dict.fromkeys(_certificates(file) if file is not None else (), str(file)))
+    extra = _extra.current()
+    bundles = {} if extra is None else dict(extra.bundles)
+    if ca_file is not None:
+        bundles[ca_file] = _bundle.read(ca_file)
+    for place, bundle in bundles.items():
+        places.update(dict.fromkeys(bundle.certificates(), place))
     places.update((anchor, place) for place, anchor in stores.listing())
     if stores.interpositions is not None:
         # The operating system does not say which path it found; it is the issuer of what the server sent last.
@@ -124,13 +123,6 @@ def _anchor(path: list[str], chain: list[Certificate], ca_file: str | None) -> d
         return None
     place = places.get(found, "not found: the interpreter that accepted it looks elsewhere")
     return {"subject": _certificate.read(found).subject, "place": place}
-
-
-def _certificates(path: str) -> list[bytes]:
-    try:
-        return _pem.certificates(path)
-    except OSError:
-        return []
 
 
 def show(report: dict[str, Any], separate: bool) -> None:

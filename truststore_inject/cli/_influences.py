@@ -1,8 +1,6 @@
 """What else decides about trust in this interpreter, each with one sentence on its effect and what to do."""
 
-import base64
 import configparser
-import hashlib
 import os
 import shlex
 import ssl
@@ -11,7 +9,7 @@ from collections.abc import Iterator
 from importlib import metadata
 
 from .. import _advice, stores
-from ..stores import _defaults, _pem
+from ..stores import _carried, _defaults
 
 # Each variable, who obeys it, and whether it names the store itself.
 _VARIABLES = {
@@ -99,40 +97,25 @@ def _pip_config() -> Iterator[dict[str, str]]:
 
 
 def _changed_certifi() -> Iterator[dict[str, str]]:
-    """certifi's bundle, if its size is not the one that certifi was installed with."""
+    """certifi's bundle, if somebody added to it after it was installed."""
     try:
         files = metadata.files("certifi") or ()
     except metadata.PackageNotFoundError:
         return
-    for installed in files:
-        path = str(installed.locate())
-        if installed.name != "cacert.pem" or installed.size is None:
-            continue
-        try:
-            with open(path, "rb") as file:
-                data = file.read()
-        except OSError:
-            continue
-        if len(data) == installed.size:
-            continue
-        names = "; ".join(subject(anchor) for anchor in _added(data, installed)) or "nothing that can be read"
-        yield _entry(
-            "changed certifi",
-            path,
-            f"CAs were added to certifi's bundle and are trusted in addition to the system store: {names}.",
-            "Add them to the system store instead: the next update of certifi will drop them.",
-        )
-
-
-def _added(data: bytes, installed: metadata.PackagePath) -> list[bytes]:
-    """The certificates behind those that certifi was installed with; where it was changed otherwise than by appending,
-    those that the system store lacks.
-    """
-    digest = base64.urlsafe_b64encode(hashlib.sha256(data[: installed.size]).digest()).decode().rstrip("=")
-    if installed.hash is not None and installed.hash.value == digest:
-        return _pem.decode(data[installed.size :])
-    held = {anchor for _, anchor in stores.listing()}
-    return [anchor for anchor in _pem.decode(data) if anchor not in held]
+    if "+" in metadata.version("certifi"):
+        return  # a company's own build is not one that was changed
+    for path in [str(installed.locate()) for installed in files if installed.name == "cacert.pem"]:
+        gained = [anchor for bundle in _carried.gained(path) for anchor in bundle.certificates()]
+        held = {anchor for _, anchor in stores.listing()} if gained else set()
+        names = [subject(anchor) for anchor in gained if anchor not in held]
+        if names:
+            yield _entry(
+                "changed certifi",
+                path,
+                "CAs were added to certifi's bundle and are trusted in addition to the system store:"
+                f" {'; '.join(names)}.",
+                "Add them to the system store instead: the next update of certifi will drop them.",
+            )
 
 
 def subject(anchor: bytes) -> str:

@@ -4,7 +4,8 @@ They are replaced in place, on the real class.  Another class in its place misse
 recurses in the property setters (https://github.com/sethmlarson/truststore/issues/121), and changes contexts that were
 never meant for the system store.
 
-And the two ``do_handshake``, which the standard library and asyncio pass: a refusal says there what to do about it.
+And ``get_default_verify_paths``, which names the store to libraries with a TLS stack of their own; and the two
+``do_handshake``, which the standard library and asyncio pass: a refusal says there what to do about it.
 
 Where the operating system verifies (Windows, macOS), the store has more to replace on the same class; that is done when
 the first context gets default trust.
@@ -28,7 +29,7 @@ _METHODS = ("load_default_certs", "set_default_verify_paths", "load_verify_locat
 
 # For each class that was patched: its module, the replacements, and what the class had of its own under their names.
 # More than one class: importlib.reload(ssl) makes a new one, and gevent and eventlet import a second ssl module.
-_replaced: "dict[type, tuple[ModuleType, dict[str, object], dict[str, object]]]" = {}
+_replaced: "dict[type | ModuleType, tuple[ModuleType, dict[str, object], dict[str, object]]]" = {}
 # Those of them that are patched wholly: not while a patch is made or taken back, nor after an interrupt (Ctrl-C) in it.
 _whole: "set[type]" = set()
 # Those on which the store has replaced what it needs too: where the operating system verifies.
@@ -44,7 +45,11 @@ def patch(module: "ModuleType") -> None:
         return
     if cls in _replaced:
         unpatch(module)  # what an interrupt has left of it
-    for holder, replacements in {cls: _replacements(module, cls), **_handshakes(module)}.items():
+    for holder, replacements in {
+        cls: _replacements(module, cls),
+        module: _paths(module),
+        **_handshakes(module),
+    }.items():
         _replaced[holder] = module, {}, {}
         _replace(holder, replacements)
     _whole.add(cls)
@@ -66,7 +71,7 @@ def unpatch(module: "ModuleType") -> None:
         _replaced.pop(cls, None)  # last: another call goes on where an interrupt came
 
 
-def _replace(cls: type, attributes: "dict[str, object]") -> None:
+def _replace(cls: "type | ModuleType", attributes: "dict[str, object]") -> None:
     _, replacements, own = _replaced[cls]
     for name, attribute in attributes.items():
         if name in vars(cls):
@@ -75,7 +80,7 @@ def _replace(cls: type, attributes: "dict[str, object]") -> None:
         setattr(cls, name, attribute)
 
 
-def _put_back(cls: type, names: "Iterable[str] | None" = None) -> None:
+def _put_back(cls: "type | ModuleType", names: "Iterable[str] | None" = None) -> None:
     """Undo `_replace` for `names`, or for all that it replaced."""
     _, replacements, own = _replaced[cls]
     for name in list(replacements) if names is None else names:
@@ -205,6 +210,32 @@ class _Method:
 
     def __reduce__(self) -> "tuple[Any, ...]":
         return getattr, (self._module.SSLContext, self.__name__)
+
+
+def _paths(module: "ModuleType") -> "dict[str, object]":
+    """``get_default_verify_paths``, which pyarrow and pygit2 ask for a file to give to a TLS stack of their own.
+
+    Where OpenSSL by itself does not read all of the store, it names a file that holds it.
+    https://github.com/apache/arrow/issues/37001
+    """
+    stock = module.get_default_verify_paths
+
+    @wraps(stock)
+    def get_default_verify_paths() -> "Any":
+        paths = stock()
+        try:
+            stores = _stores()
+            if stores is None or stores.is_all_by_itself():
+                return paths
+            from . import system_file
+
+            file = system_file()
+            return paths if file is None else paths._replace(cafile=file, capath=None)
+        except Exception:  # the package was half removed: what the program gets is stock's answer
+            return paths
+
+    get_default_verify_paths.__annotations__.clear()
+    return {"get_default_verify_paths": get_default_verify_paths}
 
 
 def _handshakes(module: "ModuleType") -> "dict[type, dict[str, object]]":

@@ -5,6 +5,7 @@
 ``describe() -> dict``
     The store, for people and for JSON: ``source``, ``directories``, ``bundles``, ``anchors`` (a number, or None where
     the operating system does not say), and ``left_out``: each ``path`` that is not used, with the ``reason``.
+    `truststore_inject.stores.describe` adds ``extra``: the files of the extra CAs that are used.
 ``listing() -> Iterator[tuple[str, bytes]]``
     Each anchor in the store, for people who ask: the place where it lies, and DER.
 
@@ -59,11 +60,17 @@ else:
 listing = _lister.listing
 
 
+def is_all_by_itself() -> bool:
+    """Whether OpenSSL by itself reads all that default trust is here, or there is no file of it to name."""
+    return _platform.is_all_by_itself()
+
+
 def describe() -> "dict[str, Any]":
-    """The store; also what of the extra CAs was left out."""
-    found: dict[str, Any] = _platform.describe()
+    """The store, and the extra CAs: the files that were read, and what was left out."""
+    found: dict[str, Any] = {**_platform.describe(), "extra": []}
     extra = _extra.current()
     if extra is not None:
+        found["extra"] = list(extra.bundles)
         found["left_out"] += [
             {"path": path, "reason": f"TRUSTSTORE_INJECT_EXTRA_CA_CERTS: {reason}"}
             for path, reason in extra.left_out.items()

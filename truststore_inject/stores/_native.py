@@ -99,6 +99,11 @@ def is_default(path: object) -> bool:
 is_carried = is_default
 
 
+def is_all_by_itself() -> bool:
+    """OpenSSL reads nothing of the store by itself, and there is no file of it to name."""
+    return True
+
+
 def complete(context: ssl.SSLContext, names_directory: bool) -> None:
     """Nothing names the machine's default."""
 

@@ -3,7 +3,7 @@
 import _ssl
 import os
 
-from . import _bundle
+from . import _bundle, _extra
 from ._bundle import Bundle, load_verify_locations
 from ._files import hashed, resolve, size
 from ._places import Search, Store, built_in, is_one_of
@@ -102,6 +102,12 @@ def complete(context: "ssl.SSLContext", names_directory: bool) -> None:
         _add_to_it(context, found.store)
 
 
+def is_all_by_itself() -> bool:
+    """Whether OpenSSL by itself reads all that default trust is here."""
+    store = search().store
+    return store is None or (store.by_itself and not store.added and _extra.current() is None)
+
+
 def describe() -> dict[str, object]:
     """See `truststore_inject.stores`."""
     found = search()
@@ -109,7 +115,7 @@ def describe() -> dict[str, object]:
     return {
         "source": None if store is None else store.source,
         "directories": [] if store is None else list(store.directories),
-        "bundles": [] if store is None else [path for path in store.bundles() if size(path)],
+        "bundles": [] if store is None else [p for p in store.bundles() if size(p) and p not in found.left_out],
         "anchors": sum(1 for _ in listing()),
         "left_out": [{"path": path, "reason": reason} for path, reason in found.left_out.items()],
     }

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 
-from . import _native, _openssl, _pem
+from . import _bundle, _native, _openssl, _pem
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def listing() -> "Iterator[tuple[str, bytes]]":
     bundle, directories = _native.environment()
     if bundle is not None:
         with contextlib.suppress(OSError):  # stock passes over it in silence
-            for der in _pem.certificates(bundle):
+            for der in _bundle.read(bundle).certificates():
                 yield bundle, der
     for directory in directories.split(os.pathsep) if directories else ():
         yield from _openssl.hashed_anchors(directory)
