@@ -28,6 +28,8 @@ CERTS, BUNDLE = Path("/etc/ssl/certs"), Path("/etc/ssl/certs/ca-certificates.crt
 OPENSSLDIR = Path(ssl.get_default_verify_paths().openssl_cafile).parent
 OWN = Path("/etc/corp")  # what a user has laid somewhere
 
+AT_ONCE = 200  # layouts in one process
+
 # --- the certificates, made once ---
 
 
@@ -496,11 +498,17 @@ def main() -> None:
     parser.add_argument("--layouts", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        differences = compare(Path(folder) / "compared", options.layouts, options.seed)
-    print(*differences, sep="\n\n")
-    print(f"seed {options.seed}: {options.layouts} layouts, {len(differences)} differences")
-    sys.exit(bool(differences))
+    count = 0
+    for start in range(0, options.layouts, AT_ONCE):
+        seed, layouts = options.seed + start // AT_ONCE, min(AT_ONCE, options.layouts - start)
+        with tempfile.TemporaryDirectory() as folder:
+            differences = compare(Path(folder) / "compared", layouts, seed)
+        count += len(differences)
+        print(
+            "\n\n".join([*differences, f"seed {seed}: {layouts} layouts, {len(differences)} differences"]), flush=True
+        )
+    print(f"{options.layouts} layouts, {count} differences")
+    sys.exit(bool(count))
 
 
 if __name__ == "__main__":

@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 from harness import openssl_store
 from machines import needs_machines
-from random_stores import compare
+from random_stores import AT_ONCE, compare
 
 pytestmark = [openssl_store, needs_machines]
-
-LAYOUTS = 200
 
 
 @pytest.mark.long
@@ -20,5 +18,5 @@ def test_random_stores(tmp_path: Path) -> None:
     """``python tests/random_stores.py --seed N`` lays the same ones again."""
     seed = random.SystemRandom().randrange(10**6)
     print(f"seed {seed}")
-    differences = compare(tmp_path / "compared", LAYOUTS, seed)
+    differences = compare(tmp_path / "compared", AT_ONCE, seed)
     assert not differences, "\n\n".join(differences)
