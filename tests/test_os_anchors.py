@@ -77,6 +77,27 @@ def test_public_roots_that_windows_has_not_needed_yet(windows: Path, authorities
     assert set(context.get_ca_certs(True)) == {der(authorities.system), der(authorities.bundled)}
 
 
+def test_pyopenssl_says_whose_bundle_the_store_stands_for(
+    authorities: Authorities, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the roots that ROOT lacks would be lost."""
+    library = pytest.importorskip("OpenSSL.SSL")
+    certifi = pytest.importorskip("certifi")
+    from truststore_inject.patches import _OpenSSL
+
+    asked = []
+
+    def system_bytes(bundle: str | None = None) -> bytes:
+        asked.append(bundle)
+        return authorities.system.cert_pem.bytes()
+
+    monkeypatch.setattr(_OpenSSL, "system_bytes", system_bytes)
+    context = library.Context(library.TLS_CLIENT_METHOD)
+    context.load_verify_locations(certifi.where())
+    context.set_default_verify_paths()
+    assert asked == [certifi.where(), None]
+
+
 # --- macOS ---
 
 # kSecTrustSettingsResult: 1 trust root, 2 trust as root, 3 deny, 4 unspecified.

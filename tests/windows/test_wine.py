@@ -146,11 +146,13 @@ def test_the_command_line(windows: Callable[[str], Windows], authorities: Author
     assert status.returncode == 0, status.stderr
     store = json.loads(status.stdout)["store"]
     assert store["source"].startswith("Windows")
+    count = lab.run("-c", "import ssl; print(len({der for der, _, _ in ssl.enum_certificates('ROOT')}))")
     file = tmp_path / "store.pem"
     export = lab.run("-m", "truststore_inject", "export", file)
     assert export.returncode == 0, export.stderr
     written = file.read_bytes().replace(b"\r\n", b"\n")
-    assert written.count(b"-----BEGIN CERTIFICATE-----") == store["anchors"]
+    assert store["anchors"] is None, "Windows fetches some when they are needed"
+    assert written.count(b"-----BEGIN CERTIFICATE-----") == json.loads(count.stdout)
     base64 = authorities.system.cert_pem.bytes().split(b"-----")[2]
     assert b"".join(base64.split()) in b"".join(written.split())
 

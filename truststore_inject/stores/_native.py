@@ -34,9 +34,10 @@ if TYPE_CHECKING:
 class _Trust:
     """What is remembered of a context with default trust."""
 
-    __slots__ = ("beyond", "chains", "from_settings", "stock", "suspended")
+    __slots__ = ("beyond", "chains", "from_settings", "stock", "suspended", "system")
 
-    def __init__(self) -> None:
+    def __init__(self, system: _verifier.Verifier) -> None:
+        self.system = system
         # The verification mode and whether the host name is checked, while both are off for the making of an object.
         self.suspended: tuple[int, bool] | None = None
         # For each server certificate that a session was taken from, the chain: a resumed handshake sends none.
@@ -60,7 +61,8 @@ if hasattr(os, "register_at_fork"):
 
 def load(context: ssl.SSLContext) -> bool:
     """See `truststore_inject.stores`.  Asks the operating system nothing: most contexts of a process are never used."""
-    if _system() is None:
+    system = _system()
+    if system is None:
         return False
     bundle, directory = environment()
     for variable, given in (("SSL_CERT_FILE", {"cafile": bundle}), ("SSL_CERT_DIR", {"capath": directory})):
@@ -73,7 +75,7 @@ def load(context: ssl.SSLContext) -> bool:
     if named is not None and bundle is None:
         add(context, _carried.gained(named))
     if context not in _contexts:
-        trust = _Trust()
+        trust = _Trust(system)
         if named or directory or _settings.extra_ca_certs():
             trust.from_settings = _no_cas(context), frozenset(context.get_ca_certs(True))
         _contexts.setdefault(context, trust)
@@ -133,7 +135,7 @@ def describe() -> dict[str, object]:
     reason = None if system is None else system.unusable()
     if system is None or reason is not None:
         if reason is not None:
-            _note_unusable(reason)
+            _record.note(_does_not_verify(reason))
         return {"source": None, "directories": [], "bundles": [], "anchors": 0, "left_out": []}
     bundle, directory = environment()
     return {
@@ -177,15 +179,15 @@ def _system() -> "_verifier.Verifier | None":
         _importing.add(thread)
         _found = (_verifier.Verifier(_native_function()),)
     except Exception as error:  # no truststore, a system that it does not support, or its inside has changed
-        _note_unusable(f"{type(error).__name__}: {error}")
+        _record.note(_does_not_verify(f"{type(error).__name__}: {error}"))
         _found = (None,)
     finally:
         _importing.discard(thread)
     return _found[0]
 
 
-def _note_unusable(reason: str) -> None:
-    _record.note(f"{_verifier.NAME} does not verify, stock verification stays: {reason}")
+def _does_not_verify(reason: str) -> str:
+    return f"{_verifier.NAME} does not verify, stock verification stays: {reason}"
 
 
 # Those of the C class: properties of subclasses must not come between.
@@ -237,13 +239,12 @@ def _wrap(
     context: ssl.SSLContext, make: "Callable[[], Any]", server_side: bool, server_hostname: object, sock: object
 ) -> object:
     while True:
-        trust, system = _contexts.get(context), _system()
-        if trust is None or system is None:
+        trust = _contexts.get(context)
+        if trust is None:
             made = make()
             if context not in _contexts:
                 return made
             continue  # remembered by another thread meanwhile, whose own object may have been in the making
-        unusable = None if server_side else system.unusable()  # it may wait for the system: not in the lock
         with _lock:
             if _contexts.get(context) is not trust:
                 continue  # forgotten meanwhile: nobody but us would know that it is off
@@ -251,8 +252,9 @@ def _wrap(
             mode, check_hostname = _mode.__get__(context), _check.__get__(context)
             if server_side or mode == ssl.CERT_NONE:
                 return make()
-            beyond = _beyond(context, trust) if unusable is None else None
-            if unusable is None and beyond is None:
+            known = trust.system.is_known
+            reason = _why_stock(context, trust) if known else None
+            if known and reason is None:
                 if check_hostname and not server_hostname:
                     raise ValueError("check_hostname requires server_hostname")
                 settings = _verifier.Settings(context, check_hostname, context.hostname_checks_common_name)
@@ -266,12 +268,12 @@ def _wrap(
                     trust.suspended = mode, check_hostname
                     _resume(context, trust)
                 verifying = partial(_verifying, context, trust)
-                return Connection(made, context, system, settings, trust.chains, verifying, sock)
-        if unusable is not None:
-            _note_unusable(unusable)
+                return Connection(made, context, trust.system, settings, trust.chains, verifying, sock)
+        if reason is None:
+            trust.system.unusable()  # it may wait for the system: not in the lock
         else:
-            _record.note(f"a context is verified as stock does, not by {_verifier.NAME}: {beyond}")
-        _give_back(context, trust)
+            _record.note(reason)
+            _give_back(context, trust)
 
 
 def _resume(context: ssl.SSLContext, trust: _Trust) -> None:
@@ -291,6 +293,15 @@ def _verifying(context: ssl.SSLContext, trust: _Trust, function: "Callable[[], A
     with _lock:
         _resume(context, trust)
         return function()
+
+
+def _why_stock(context: ssl.SSLContext, trust: _Trust) -> str | None:
+    """Why OpenSSL has to verify `context` as in stock, for a note; None if it has not."""
+    unusable = trust.system.unusable()
+    if unusable is not None:
+        return _does_not_verify(unusable)
+    beyond = _beyond(context, trust)
+    return beyond and f"a context is verified as stock does, not by {_verifier.NAME}: {beyond}"
 
 
 def _beyond(context: ssl.SSLContext, trust: _Trust) -> str | None:

@@ -102,6 +102,11 @@ class Verifier:
         self._ask = ask
         self._unusable: tuple[str | None] | None = None
 
+    @property
+    def is_known(self) -> bool:
+        """Whether `unusable` answers at once."""
+        return self._unusable is not None
+
     def unusable(self) -> str | None:
         """Why the system cannot be relied upon, or None.
 
