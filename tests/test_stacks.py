@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import socket
@@ -11,10 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from harness import HERE, Authorities, Server, environment, run_code, server_context
 from machines import LAYOUTS, Machine, needs_machines
+
+from truststore_inject import patches
 
 # The function of clients.py: the distribution, the module, and whether it is tried in the layout of Red Hat.  In the other
 # one its own default is that of the machine.
@@ -133,6 +137,17 @@ print(json.dumps([states, back, wrapping._wrapped, said]))
     assert (set(back) <= {True}, left) == (True, [])
     found = [decide(servers[case], before[at], said[at]) for at, case in enumerate(("system", "intermediate"))]
     assert found == ["accepted", "refused"]
+
+
+@needs_machines
+@pytest.mark.parametrize("client", ["couchbase", "pulsar"])
+def test_a_ca_that_is_named_is_exact(
+    client: str, servers: dict[str, Server], machines: dict[str, Machine], ca_file: Callable[[str], Path]
+) -> None:
+    """The matrix leaves these out: they take their time."""
+    need(client)
+    said = ask(machines["Red Hat"], client, servers, str(ca_file("private")))
+    assert said == {"system": "refused", "private": "accepted"}
 
 
 @needs_machines
@@ -476,3 +491,59 @@ def test_the_machines_bundle_named_by_its_path_gets_what_the_settings_add(
     assert ask(machine, "psycopg2", servers, trust, **extra) == {"system": "accepted", "private": "accepted"}
     other = {**extra, "SSL_CERT_FILE": ca_file("unknown")}  # then it is the program's own choice
     assert ask(machine, "psycopg2", servers, trust, **other) == {"system": "accepted", "private": "refused"}
+
+
+def stand_in(name: str, **attributes: object) -> ModuleType:
+    module = ModuleType(name)
+    vars(module).update(attributes)
+    return module
+
+
+class Client:
+    def __init__(self, verify: bool = True) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "reason"),
+    [
+        ("psycopg2", {"__libpq_version__": 150012}, "older than sslrootcert=system"),
+        ("netCDF4", {}, "no table"),
+        ("netCDF4", {"__has_nc_rc_set__": True, "rc_get": lambda key: "/own.pem"}, "the user's own"),
+        ("pulsar", {}, "not pulsar-client's"),
+        ("httpr", {"Client": Client}, "documents no ca_cert_file"),
+        ("pyproj", {"network": SimpleNamespace()}, "no network.set_ca_bundle_path"),
+        ("av", {"_core": SimpleNamespace(library_meta={})}, "lets the operating system verify"),
+        ("pyogrio", {"get_gdal_config_option": lambda name: None}, "is not set"),
+        ("pyogrio", {"get_gdal_config_option": lambda name: "/own.pem"}, "the user's own"),
+        ("mysql.connector.connection_cext", {}, "the C extension is not there"),
+        ("couchbase.logic.cluster_settings", {}, "no ClusterSettings"),
+    ],
+)
+def test_other_versions_are_left_alone(name: str, module: dict[str, object], reason: str) -> None:
+    library = importlib.import_module(f"truststore_inject.patches._{name.partition('.')[0]}")
+    if "." in name:
+        library.patch(ModuleType(name.partition(".")[0]))
+        library = patches.submodules[name]
+    other = stand_in(name, set_gdal_config_options=None, container=SimpleNamespace(core=None), **module)
+    before = dict(vars(other))
+    assert reason in library.patch(other)
+    library.unpatch(other)
+    assert vars(other) == before
+
+
+@pytest.mark.parametrize("name", ["netCDF4", "pyogrio"])
+def test_without_a_store_certifis_file_stays(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    certifi = pytest.importorskip("certifi")
+    for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.setenv(variable, "/nonexistent")
+    library = importlib.import_module(f"truststore_inject.patches._{name}")
+    module = stand_in(
+        name,
+        __has_nc_rc_set__=True,
+        rc_get=lambda key: certifi.where(),
+        get_gdal_config_option=lambda key: certifi.where(),
+        set_gdal_config_options=None,
+    )
+    assert library.patch(module) == "no usable system store"
+    library.unpatch(module)

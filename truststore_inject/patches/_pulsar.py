@@ -11,14 +11,18 @@ if TYPE_CHECKING:
 _METHOD = "tls_trust_certs_file_path"
 
 
-def patch(module: "ModuleType") -> None:
+def patch(module: "ModuleType") -> str | None:
     """Wrap the method of the core's that takes the path."""
+    if not hasattr(module, "_pulsar"):
+        return "it is not pulsar-client's module"
     wrapping.wrap(module._pulsar.ClientConfiguration, _METHOD, _trust)
+    return None
 
 
 def unpatch(module: "ModuleType") -> None:
     """Put the method back."""
-    wrapping.unwrap(module._pulsar.ClientConfiguration)
+    if hasattr(module, "_pulsar"):
+        wrapping.unwrap(module._pulsar.ClientConfiguration)
 
 
 def _trust(wrapped: "Callable[..., Any]", instance: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]") -> "Any":

@@ -5,8 +5,6 @@ goes before the variable, and no child of this process inherits it.
 https://gdal.org/en/stable/user/configoptions.html
 """
 
-from contextlib import suppress
-
 from . import default_file, is_default, part
 
 TYPE_CHECKING = False
@@ -69,8 +67,10 @@ def use_system_store_in_environments(module: "ModuleType") -> str | None:
         try:
             return wrapped(*args, **kwargs)
         finally:
-            with suppress(Exception):
+            try:
                 use_system_store(module, get, set_)
+            except Exception:  # the program's Env is over all the same
+                pass
 
     wrapping.wrap(part(module, "env").Env, "__exit__", leave)
     return use_system_store(module, get, set_)
