@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import HERE
+from harness import HERE, environment, run
 from test_startup import PTH
 
 from truststore_inject import __version__
@@ -148,6 +148,13 @@ def test_the_other_snippets_can_be_read() -> None:
     assert yaml.safe_load(SNIPPETS["kubernetes-pod"])["kind"] == "Pod"
     assert json.loads(SNIPPETS["devcontainer"])["remoteEnv"]
     assert json.loads(SNIPPETS["mcp"])["mcpServers"]
+
+
+def test_the_reference_has_each_key_of_statuss_json(store: Path) -> None:
+    result = run("-m", "truststore_inject", "status", "--json", env=environment(SSL_CERT_DIR=store))
+    found = json.loads(result.stdout)
+    page = text("docs/reference.md")
+    assert {key for key in [*found, *found["store"], *found["python"]] if f"`{key}`" not in page} == set()
 
 
 # What people meet; the rest is about revocation lists, DANE and proxy certificates.
