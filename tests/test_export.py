@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -148,12 +149,14 @@ os._exit(0)
 
 def test_an_extra_file_that_is_missing_leaves_the_store_and_a_note(store: Path) -> None:
     env = environment(SSL_CERT_DIR=store, TRUSTSTORE_INJECT_EXTRA_CA_CERTS="/nonexistent/extra.pem")
-    rest = "from truststore_inject import _record, stores\n"
-    rest += "text = [open(path).read().count('BEGIN'), len({der for _, der in stores.listing()}), *_record.notes]"
-    count, anchors, *notes = exported(env, rest)[3]  # type: ignore[misc]
+    rest = (
+        "from truststore_inject import stores\nleft_out = [entry['path'] for entry in stores.describe()['left_out']]\n"
+    )
+    rest += "text = [open(path).read().count('BEGIN'), len({der for _, der in stores.listing()}), *left_out]"
+    count, anchors, *left_out = exported(env, rest)[3]  # type: ignore[misc]
     assert count == anchors
     assert anchors == 1 or OS_VERIFIES
-    assert any("/nonexistent/extra.pem: not loaded" in note for note in notes)
+    assert "/nonexistent/extra.pem" in left_out
 
 
 def test_where_nothing_can_be_written_the_librarys_own_default_stays(store: Path) -> None:
@@ -307,3 +310,30 @@ print(json.dumps(said))
 """
     stock, here = (run_code(code, env=environment(TRUSTSTORE_INJECT=switch)) for switch in "01")
     assert here == stock
+
+
+@openssl_store
+@pytest.mark.parametrize("shared", [True, False], ids=["", "without ctypes"])
+@pytest.mark.parametrize("where", ["SSL_CERT_DIR", "SSL_CERT_FILE"])
+@pytest.mark.parametrize("module", ["OpenSSL", "pycurl", "grpc", "curl_cffi"])
+def test_an_anchor_that_the_store_rejects_for_servers_is_not_handed_on(
+    module: str, where: str, shared: bool, servers: dict[str, Server], authorities: Authorities, tmp_path: Path
+) -> None:
+    pytest.importorskip(module)
+    folder = write_directory(tmp_path / "store", [authorities.system, authorities.private])
+    for file in folder.glob("ca-1.pem"):
+        command = ["openssl", "x509", "-addreject", "serverAuth", "-trustout", "-in", file]
+        file.write_bytes(subprocess.check_output(command))
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(b"".join(file.read_bytes() for file in sorted(folder.glob("*.pem"))))
+    env = environment(
+        **({where: folder} if where == "SSL_CERT_DIR" else {where: bundle, "SSL_CERT_DIR": "/nonexistent"})
+    )
+    if not shared:
+        (tmp_path / "ctypes.py").write_text("raise ImportError('not here')")
+        env["PYTHONPATH"] = str(tmp_path)
+    client = {"OpenSSL": "pyopenssl"}.get(module, module)
+    urls = {case: servers[case].url for case in ("system", "private")}
+    said = verdicts(client, urls, env=env, servers=servers)
+    assert said["private"] == "refused"
+    assert said["system"] == "accepted" or not shared

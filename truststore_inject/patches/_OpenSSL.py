@@ -7,7 +7,7 @@ https://www.pyopenssl.org/en/latest/api/ssl.html#OpenSSL.SSL.Context.set_default
 
 import os
 
-from . import part, system_bytes, system_file, wrapping
+from . import part, system_bytes, wrapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,8 +72,6 @@ def _add_store(holder: "Any", bundle: str | None = None) -> bool:
     text = system_bytes(bundle)
     if text is None:
         return False
-    if b"-----BEGIN TRUSTED" in text:  # an X509 object of pyOpenSSL's does not keep what it says of its certificates
-        return _load_file(holder, bundle)
     from OpenSSL import crypto
 
     seen, certificates = _parsed  # one look: another thread may replace it
@@ -85,11 +83,3 @@ def _add_store(holder: "Any", bundle: str | None = None) -> bool:
     for certificate in certificates:
         store.add_cert(certificate)
     return True
-
-
-def _load_file(holder: "Any", bundle: str | None) -> bool:
-    path = system_file(bundle)
-    load: Any = getattr(holder, "load_locations", None) or holder.load_verify_locations
-    if path is not None:
-        load(path)
-    return path is not None

@@ -43,8 +43,7 @@ def pem_bytes(bundle: str | None = None) -> bytes | None:
             anchors = _anchors(kept)
             if not anchors:
                 return None
-            whole = _whole_bundle(anchors)
-            _texts[key] = _files.read(whole) if whole is not None and _says_more(whole) else _encode(anchors)
+            _texts[key] = _encode(anchors)
         return _texts[key]
     except Exception as error:
         _record.note(f"the system store was not exported: {type(error).__name__}: {error}")
@@ -97,6 +96,10 @@ def _anchors(kept: str | None) -> "list[bytes]":
     if not anchors:
         _record.note("no usable system store: the library's own default stays")
         return []
+    if not _bundle.can_share() and any(map(_has_trust_settings, _places())):
+        # Only OpenSSL knows whom they reject, and it cannot be asked here.
+        _record.note("the system store has trust settings: a library with a TLS stack of its own keeps its default")
+        return []
     extra = _extra.current()
     added = [] if extra is None else list(extra.bundles.values())
     if kept is not None:
@@ -105,6 +108,12 @@ def _anchors(kept: str | None) -> "list[bytes]":
         anchors += bundle.certificates()
     refused = distrusted()
     return _sound([anchor for anchor in dict.fromkeys(anchors) if anchor not in refused])
+
+
+def _places() -> "list[str]":
+    """The files that the store is read from."""
+    found = describe()
+    return [*found["bundles"], *(path for directory in found["directories"] for path in _files.hashed(directory))]
 
 
 def _sound(anchors: "list[bytes]") -> "list[bytes]":
@@ -131,15 +140,14 @@ def _whole_bundle(anchors: "list[bytes]") -> str | None:
         return None
     for bundle in describe()["bundles"]:
         with contextlib.suppress(OSError):  # ssl.SSLError is one
-            if set(anchors) == set(_bundle.read(bundle).certificates()):
+            if not _has_trust_settings(bundle) and set(anchors) == set(_bundle.read(bundle).certificates()):
                 return str(bundle)
     return None
 
 
-def _says_more(bundle: str) -> bool:
-    """Whether it holds more than plain certificates: trust settings, revocation lists."""
-    text = _files.read(bundle)
-    return b"-----BEGIN TRUSTED" in text or b"-----BEGIN X509 CRL" in text
+def _has_trust_settings(file: str) -> bool:
+    """Whether it says more of a certificate than that it is trusted, which not every library understands."""
+    return b"-----BEGIN TRUSTED" in _files.read(file)
 
 
 def _encode(anchors: "list[bytes]") -> bytes:

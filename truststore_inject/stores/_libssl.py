@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _KNOWN = (3, 10) <= sys.version_info[:2] <= (3, 15) and sys.implementation.name == "cpython"
 _X509, _CRL = 1, 2  # X509_LU_X509, X509_LU_CRL
+_SSL_SERVER, _REJECTED = 3, 2  # X509_TRUST_SSL_SERVER, X509_TRUST_REJECTED
 
 
 class _Context(ctypes.Structure):
@@ -71,6 +72,7 @@ _add_certificate = _function("X509_STORE_add_cert", _int, _pointer, _pointer)
 _add_revocation_list = _function("X509_STORE_add_crl", _int, _pointer, _pointer)
 _subject = _function("X509_get_subject_name", _pointer, _pointer)
 _encode = _function("i2d_X509", _int, _pointer, _pointer)
+_check_trust = _function("X509_check_trust", _int, _pointer, _int, _int)
 _lookup_new = _function("X509_STORE_CTX_new", _pointer)
 _lookup_init = _function("X509_STORE_CTX_init", _int, _pointer, _pointer, _pointer, _pointer)
 _lookup_free = _function("X509_STORE_CTX_free", None, _pointer)
@@ -140,9 +142,13 @@ def find(context: "_ssl._SSLContext", objects: "Objects") -> "Objects":
 
 
 def encoded(objects: "Objects") -> "Iterable[bytes]":
-    """The certificates among `objects`, as DER; also those that are not a CA, which ``get_ca_certs()`` leaves out."""
+    """The certificates among `objects`, as DER; also those that are not a CA, which ``get_ca_certs()`` leaves out.
+
+    Not those that the trust settings beside them (``BEGIN TRUSTED CERTIFICATE``) reject for servers: DER has no place
+    for that.  https://docs.openssl.org/3.0/man1/openssl-x509/#trust-settings
+    """
     for add_to, entry in objects:
-        if add_to is _add_certificate:
+        if add_to is _add_certificate and _check_trust(entry, _SSL_SERVER, 0) != _REJECTED:
             size = _encode(entry, None)
             buffer = ctypes.create_string_buffer(size)
             _encode(entry, ctypes.byref(ctypes.c_void_p(ctypes.addressof(buffer))))
