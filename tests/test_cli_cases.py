@@ -551,7 +551,7 @@ def test_why_it_is_active_or_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         return []
 
     assert reason(True) == "armed by /armed.pth"
-    assert reason(True, files=nothing) == "armed by a call of truststore_inject.inject()"
+    assert reason(True, files=nothing) == "armed by a call to truststore_inject.inject()"
     assert reason(True, prefix="/venv").endswith("is not covered")
     assert reason(True, base=base).startswith("armed by /armed.pth; /base/sitecustomize.py covers the base Python in ")
     assert reason(True, base=(base[0], here)).startswith("armed by /base/sitecustomize.py, in every environment")
@@ -560,8 +560,8 @@ def test_why_it_is_active_or_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     )
     assert reason(False, files=nothing).startswith(f"there is no truststore-inject.pth in {here}: ")
     elsewhere = reason(False, files=lambda places=None: places or [], site=["/site"])
-    assert elsewhere == f"it is installed in {here}, another site; this interpreter runs the .pth files of /site"
-    assert reason(False).startswith("its .pth file was not run to its end")
+    assert elsewhere == f"it is installed in {here}, another site; this interpreter runs the .pth files in /site"
+    assert reason(False).startswith("its .pth file did not run to the end")
     assert reason(False, environ={"TRUSTSTORE_INJECT": "off"}) == "switched off by TRUSTSTORE_INJECT=off"
 
 
@@ -589,7 +589,7 @@ def test_status_of_a_machine_without_a_store(capsys: pytest.CaptureFixture[str])
     status._show(report)
     status._show({**report, "store": {**empty, "source": "Windows"}, "active": True})
     without, native = capsys.readouterr().out.split("truststore-inject 1: active")
-    assert "none that can be used" in without
+    assert "none usable" in without
     assert "TRUSTSTORE_INJECT_DEBUG=1" in without
     assert "notes     a note" in without
     assert "left out /x: empty" in without
@@ -599,7 +599,7 @@ def test_status_of_a_machine_without_a_store(capsys: pytest.CaptureFixture[str])
     assert status._changed({"directories": ["/nonexistent"], "bundles": []}) is None
     for active, words in (
         (True, "patched when it is imported"),
-        (False, "not patched, as the injection is not active"),
+        (False, "not patched: the injection is not active"),
     ):
         assert status._patch("json", {"state": "waiting", "reason": ""}, active)["reason"] == words
 

@@ -72,7 +72,7 @@ def _not_patched(name: str, active: bool) -> tuple[str, str]:
 def _sentence(store: dict[str, Any]) -> str:
     places = [*store["directories"], *store["bundles"]]
     if store["source"] is None:
-        return "none that can be used; each library keeps its own default"
+        return "none usable; each library keeps its own default"
     count = "the" if store["anchors"] is None else store["anchors"]
     where = f" in {' and '.join(places)}" if places else ""
     return f"{count} trust anchors{where}, from {store['source']}"

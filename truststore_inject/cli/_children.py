@@ -54,9 +54,9 @@ def ask(
 
 
 def in_parallel(tasks: Iterable[tuple[str, Callable[[], Any]]]) -> list[Any]:
-    """Run the tasks, eight at a time, as most of them wait; their results, in order.  Their names are shown."""
+    """Run the tasks, a few at a time: most of them wait.  Their results, in order; their names are shown."""
     tasks = list(tasks)
-    with Progress() as progress, ThreadPoolExecutor(8) as pool:
+    with Progress() as progress, ThreadPoolExecutor(max(4, min(8, os.cpu_count() or 1))) as pool:
         futures = [pool.submit(function) for _, function in tasks]
         results = []
         for number, (future, (name, _)) in enumerate(zip(futures, tasks, strict=True), 1):

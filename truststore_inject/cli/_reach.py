@@ -120,7 +120,7 @@ def _ask(found: Reach, python: str, options: str, env: Mapping[str, str]) -> Rea
     elif tuple(map(int, answer["version"].split("."))) < (3, 10):
         reason = f"Python {answer['version']} is too old (3.10): it starts as ever, and keeps its own trust"
     else:
-        reason = "its sitecustomize was not run to its end (python -v shows why), or its PYTHONPATH is another"
+        reason = "its sitecustomize did not run to the end (python -v shows why), or it has another PYTHONPATH"
     return Reach(found.command, found.file, packages is not None, reason, answer)
 
 

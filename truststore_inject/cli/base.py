@@ -91,9 +91,8 @@ def _disable(base: Base) -> None:
         data = base.read()
         block = None if data is None else _sitecustomize.parse(data)
         if block is not None:
-            tempfile.TemporaryDirectory(
-                prefix=_files.PREFIX, dir=base.stdlib
-            ).cleanup()  # or refused before anything changes
+            # Refused here, before anything changes, or not at all.
+            tempfile.TemporaryDirectory(prefix=_files.PREFIX, dir=base.stdlib).cleanup()
             if block.created and not block.rest:
                 os.unlink(os.path.realpath(base.file))
             else:
@@ -110,8 +109,8 @@ def _refusal(base: Base) -> Iterator[None]:
         yield
     except _sitecustomize.Edited:
         raise Failure(
-            f"{base.file}: the block between the lines of truststore-inject was edited. Remove it by hand, with both"
-            " lines; nothing was changed",
+            f"{base.file}: the block between truststore-inject's marker lines was edited. Remove it by hand,"
+            " including both lines; nothing was changed",
             MISSING,
         ) from None
     except SyntaxError as error:
@@ -120,7 +119,7 @@ def _refusal(base: Base) -> Iterator[None]:
         where = str(error.filename or base.file)
         if os.path.basename(where).startswith(_files.PREFIX):
             where = os.path.dirname(where)
-        raise Failure(f"{where}: {error.strerror}; it takes the right to write there", MISSING) from None
+        raise Failure(f"{where}: {error.strerror}; you need permission to write there", MISSING) from None
 
 
 def _sources() -> dict[str, str]:
@@ -218,7 +217,9 @@ def _report(base: Base) -> dict[str, Any]:
         data = base.read()
         block = None if data is None else _sitecustomize.parse(data)
     except _sitecustomize.Edited:
-        reason = "the block between the lines of truststore-inject was edited: remove it by hand, with both lines"
+        reason = (
+            "the block between truststore-inject's marker lines was edited: remove it by hand, including both lines"
+        )
         return {**report, "state": "edited", "file": base.file, "reason": reason}
     except OSError as error:
         raise Failure(f"{base.file}: {error.strerror}", MISSING) from None
@@ -234,7 +235,7 @@ def _report(base: Base) -> dict[str, Any]:
         return {**report, "state": "hidden", "reason": reason}
     if not os.path.isdir(folder) or not _is_whole(folder):
         return {**report, "state": "damaged", "reason": f"{folder} is gone or changed: truststore-inject base enable"}
-    return {**report, "state": "not in effect", "reason": f"{base.file} ends before the block, or with an error"}
+    return {**report, "state": "not in effect", "reason": f"{base.file} ends before the block, or fails"}
 
 
 def _is_current(base: Base, data: bytes | None, block: _sitecustomize.Block) -> bool:

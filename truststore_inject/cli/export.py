@@ -97,7 +97,7 @@ def _anchors() -> dict[bytes, str]:
             complain(f"left out TRUSTSTORE_INJECT_EXTRA_CA_CERTS, {place}: {reason}")
     if not anchors:
         where = "to see where it looked: truststore-inject status"
-        raise Failure(f"there is no trust anchor in the system store ({where})", MISSING)
+        raise Failure(f"the system store holds no trust anchor ({where})", MISSING)
     return anchors
 
 

@@ -54,7 +54,7 @@ def _reason(found: Status) -> str:
         if base is not None and here == base[1]:
             return f"armed by {base[0]}, in every environment made from the base Python in {sys.base_prefix}"
         by_run = f"{_sitecustomize.START_FILE}, of the command truststore-inject run"
-        other = by_run if _sitecustomize.is_under_run() else "a call of truststore_inject.inject()"
+        other = by_run if _sitecustomize.is_under_run() else "a call to truststore_inject.inject()"
         reason = f"armed by {armed[0] if armed else other}"
         if base is not None:
             reason += f"; {base[0]} covers the base Python in {sys.base_prefix}"
@@ -71,10 +71,10 @@ def _reason(found: Status) -> str:
     if not _start_files():
         where = ", ".join(_site_directories())
         if _start_files([here]) and here not in _site_directories():
-            return f"it is installed in {here}, another site; this interpreter runs the .pth files of {where}"
+            return f"it is installed in {here}, another site; this interpreter runs the .pth files in {where}"
         name = "truststore-inject.start" if _PEP_829_ALONE else "truststore-inject.pth"
         return f"there is no {name} in {where}: pip install truststore-inject with this interpreter"
-    return "its .pth file was not run to its end, or truststore_inject.extract() was called (TRUSTSTORE_INJECT_DEBUG=1)"
+    return "its .pth file did not run to the end, or truststore_inject.extract() was called (TRUSTSTORE_INJECT_DEBUG=1)"
 
 
 def _site_directories() -> list[str]:
@@ -114,7 +114,7 @@ def _patch(name: str, patch: dict[str, str], active: bool) -> dict[str, str]:
         return {**patch, "reason": "not installed"}
     return {
         **patch,
-        "reason": "patched when it is imported" if active else "not patched, as the injection is not active",
+        "reason": "patched when it is imported" if active else "not patched: the injection is not active",
     }
 
 
@@ -143,11 +143,11 @@ def _show(report: dict[str, Any]) -> None:
         if store["changed"]:
             _line("", f"changed {store['changed'].replace('T', ' ').replace('+00:00', ' UTC')}")
     else:
-        _line("store", "none that can be used; each library keeps its own default")
+        _line("store", "none usable; each library keeps its own default")
     for left_out in store["left_out"]:
         _line("", f"left out {left_out['path']}: {left_out['reason']}")
     set_ = {name: value for name, value in report["settings"].items() if value}
-    _lines("settings", [f"{name}={value}" for name, value in set_.items()] or ["all as they are by default"])
+    _lines("settings", [f"{name}={value}" for name, value in set_.items()] or ["all at their defaults"])
     _lines("notes", report["notes"])
     _show_entries("Warnings:", "{name}, {value}", report["warnings"])
     _show_entries("What else decides about trust here:", "{name}={value}", report["influences"])
