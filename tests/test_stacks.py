@@ -481,16 +481,18 @@ def test_a_mistake_is_answered_as_in_stock(store: Path) -> None:
 
 @needs_machines
 def test_the_machines_bundle_named_by_its_path_gets_what_the_settings_add(
-    servers: dict[str, Server], machines: dict[str, Machine], ca_file: Callable[[str], Path]
+    servers: dict[str, Server], authorities: Authorities, ca_file: Callable[[str], Path], tmp_path: Path
 ) -> None:
     """``ssl_ca="/etc/ssl/certs/ca-certificates.crt"`` is what many guides say."""
     need("psycopg2")
     trust, extra = "/etc/ssl/certs/ca-certificates.crt", {"TRUSTSTORE_INJECT_EXTRA_CA_CERTS": ca_file("private")}
-    machine = machines["Debian"]
+    machine = LAYOUTS["Debian"](tmp_path, [authorities.system])
     assert ask(machine, "psycopg2", servers, trust) == {"system": "accepted", "private": "refused"}
     assert ask(machine, "psycopg2", servers, trust, **extra) == {"system": "accepted", "private": "accepted"}
     other = {**extra, "SSL_CERT_FILE": ca_file("unknown")}  # then it is the program's own choice
     assert ask(machine, "psycopg2", servers, trust, **other) == {"system": "accepted", "private": "refused"}
+    machine.directory("/etc/ssl/certs", [authorities.system, authorities.private])  # beside it, and not in it
+    assert ask(machine, "psycopg2", servers, trust) == {"system": "accepted", "private": "refused"}
 
 
 def stand_in(name: str, **attributes: object) -> ModuleType:

@@ -93,20 +93,20 @@ def system_file(bundle: str | None = None) -> str | None:
 def is_default(named: object) -> bool:
     """Whether the CA file `named` means default trust, see `stores._defaults`.  Nothing does, too.
 
-    The machine's own bundle does as long as that is the store.  A path is taken as the user's own, too, if the package
-    was half removed after this process started.
+    The machine's own bundle does if that is the store, and the settings add something to it.  A path is taken as the
+    user's own, too, if the package was half removed after this process started.
     """
     if named is None or named == "":
         return True
     try:
-        from .. import stores
+        from .. import _settings, stores
         from ..stores import _files
 
         asked = stores.request(named)
         if asked is None or asked.carried or not asked.default:
             return asked is not None and bool(asked.carried)
         variables = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
-        return not any(variables) and _files.size(named) > 0  # type: ignore[arg-type]
+        return _settings.extra_ca_certs() is not None and not any(variables) and _files.size(named) > 0  # type: ignore[arg-type]
     except Exception:
         return False
 
