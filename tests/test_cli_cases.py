@@ -484,6 +484,8 @@ def test_what_a_variable_means(
         "REQUESTS_CA_BUNDLE": str(ca_file("private")),
         "CURL_CA_BUNDLE": str(tmp_path / "none.pem"),
         "PIP_CERT": str(next(store.iterdir())),
+        "AWS_CA_BUNDLE": certifi.where(),
+        "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": certifi.where(),
     }
     monkeypatch.setattr(os, "environ", values)
     fixes = {entry["name"]: entry["fix"] for entry in _influences.variables()}
@@ -493,6 +495,8 @@ def test_what_a_variable_means(
         "REQUESTS_CA_BUNDLE": "Unset it, or leave it if that is intended.",
         "CURL_CA_BUNDLE": "It does not exist: unset it.",
         "PIP_CERT": "It is the system's own. Unset it: that is faster and sees new CAs at once.",
+        "AWS_CA_BUNDLE": "Unset it.",
+        "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": "Unset it, or leave it if that is intended.",
     }
 
 

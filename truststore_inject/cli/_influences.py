@@ -19,7 +19,11 @@ _VARIABLES = {
     "CURL_CA_BUNDLE": "requests trusts this file alone where REQUESTS_CA_BUNDLE is not set.",
     "PIP_CERT": "pip trusts this file alone.",
     "AWS_CA_BUNDLE": "boto3, botocore and the AWS CLI trust this file alone.",
+    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": "grpcio trusts this file alone.",
+    "HTTPLIB2_CA_CERTS": "httplib2 trusts this file alone.",
+    "WEBSOCKET_CLIENT_CA_BUNDLE": "websocket-client trusts this file alone.",
 }
+_OF_THE_CORE = "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"  # gRPC's core reads it, not Python
 _INJECTORS = {
     "pip-system-certs": "Replaces the class ssl.SSLContext; contexts that were pinned also get the system's CAs.",
     "auto-truststore": "Replaces the class ssl.SSLContext; contexts that were pinned also get the system's CAs.",
@@ -39,8 +43,9 @@ def variables() -> list[dict[str, str]]:
 
 
 def _variable(name: str, value: str, effect: str) -> dict[str, str]:
-    if _defaults.library(value) is not None and name.startswith("SSL_"):
-        return _entry(name, value, "It names a library's own bundle, so it is ignored here.", "Unset it.")
+    if name != _OF_THE_CORE and _defaults.library(value) is not None:
+        effect = "It names a library's own bundle, in whose place the system store is used: it is ignored here."
+        return _entry(name, value, effect, "Unset it.")
     if not all(os.path.exists(path) for path in value.split(os.pathsep)):
         return _entry(name, value, effect, "It does not exist: unset it.")
     if name.startswith("SSL_"):
