@@ -85,7 +85,7 @@ def _ask_the_kernel() -> bool | None:
 
 
 _ON = frozenset({"1", "on", "true", "yes"})
-OFF = frozenset({"0", "off", "false", "no"})  # cli/_sitecustomize.py writes them down
+OFF = frozenset({"0", "off", "false", "no"})  # cli/_run/sitecustomize.py has them, too
 
 
 def _switch(variable: str) -> bool:
