@@ -10,10 +10,12 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import harness
 import pytest
-from harness import HERE, environment, run
+from harness import HERE, Authorities, environment, run
 from test_startup import PTH
 
 from truststore_inject import __version__
@@ -148,6 +150,38 @@ def test_the_other_snippets_can_be_read() -> None:
     assert yaml.safe_load(SNIPPETS["kubernetes-pod"])["kind"] == "Pod"
     assert json.loads(SNIPPETS["devcontainer"])["remoteEnv"]
     assert json.loads(SNIPPETS["mcp"])["mcpServers"]
+
+
+def blocks(page: str) -> list[str]:
+    """Its blocks of Python."""
+    return re.findall(r"^```python[^\n]*\n(.*?)^```$", text(page), re.DOTALL | re.MULTILINE)
+
+
+def test_the_case_in_contributing(authorities: Authorities, urls: dict[str, str], tmp_path: Path) -> None:
+    (code,) = blocks("CONTRIBUTING.md")
+    names: dict[str, Any] = {**vars(harness)}
+    exec(code, names)
+    names["test_a_store_of_this_kind"](authorities, urls, tmp_path)
+
+
+def test_the_patch_file_in_the_page_about_libraries(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_DIR", str(store))
+    monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent")
+    names: dict[str, Any] = {"__package__": "truststore_inject.patches"}
+    exec(blocks("docs/contribute/library.md")[0], names)
+    module: Any = ModuleType("examplehttp")
+    assert names["patch"](module) == "it has no get"
+
+    def get(**options: str) -> dict[str, str]:
+        return options
+
+    module.get = get
+    assert names["patch"](module) is None
+    assert names["patch"](module) is None
+    assert Path(module.get()["ca_file"]).read_bytes().count(b"BEGIN CERTIFICATE") == 1
+    assert module.get(ca_file="own.pem") == {"ca_file": "own.pem"}
+    names["unpatch"](module)
+    assert module.get is get
 
 
 def test_the_reference_has_each_key_of_statuss_json(store: Path) -> None:
