@@ -488,7 +488,7 @@ def test_what_a_variable_means(
         "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH": certifi.where(),
     }
     monkeypatch.setattr(os, "environ", values)
-    fixes = {entry["name"]: entry["fix"] for entry in _influences.variables()}
+    fixes = {entry["name"]: entry["fix"] for entry in _influences.variables(stores.describe())}
     assert fixes == {
         "SSL_CERT_FILE": "Unset it.",
         "SSL_CERT_DIR": "Nothing to do if that is intended.",

@@ -7,6 +7,7 @@ import ssl
 import sys
 from collections.abc import Iterator
 from importlib import metadata
+from typing import Any
 
 from .. import _advice, stores
 from ..stores import _carried, _defaults
@@ -32,17 +33,19 @@ _INJECTORS = {
 }
 
 
-def found() -> list[dict[str, str]]:
-    """Each with ``name``, ``value``, ``effect`` and ``fix``."""
-    return [*variables(), *_pip_config(), *_changed_certifi(), *_injectors(), *_replaced_class()]
+def found(store: dict[str, Any]) -> list[dict[str, str]]:
+    """Each with ``name``, ``value``, ``effect`` and ``fix``.  `store`: what ``stores.describe()`` says."""
+    return [*variables(store), *_pip_config(), *_changed_certifi(), *_injectors(), *_replaced_class()]
 
 
-def variables() -> list[dict[str, str]]:
-    """The environment variables that are set."""
-    return [_variable(name, os.environ[name], effect) for name, effect in _VARIABLES.items() if os.environ.get(name)]
+def variables(store: dict[str, Any]) -> list[dict[str, str]]:
+    """The environment variables that are set; `store` as for `found`."""
+    system = {os.path.realpath(place) for place in [*store["directories"], *store["bundles"]]}
+    given = {name: value for name in _VARIABLES if (value := os.environ.get(name))}
+    return [_variable(name, value, _VARIABLES[name], system) for name, value in given.items()]
 
 
-def _variable(name: str, value: str, effect: str) -> dict[str, str]:
+def _variable(name: str, value: str, effect: str, system: set[str]) -> dict[str, str]:
     if name != _OF_THE_CORE and _defaults.library(value) is not None:
         effect = "It names a library's own bundle, in whose place the system store is used: it is ignored here."
         return _entry(name, value, effect, "Unset it.")
@@ -50,16 +53,9 @@ def _variable(name: str, value: str, effect: str) -> dict[str, str]:
         return _entry(name, value, effect, "It does not exist: unset it.")
     if name.startswith("SSL_"):
         return _entry(name, value, effect, "Nothing to do if that is intended.")
-    if _same_as_store(value):
+    if not system.isdisjoint([os.path.realpath(value), os.path.realpath(os.path.dirname(value))]):
         return _entry(name, value, effect, "It is the system's own. Unset it: that is faster and sees new CAs at once.")
     return _entry(name, value, effect, "Unset it, or leave it if that is intended.")
-
-
-def _same_as_store(path: str) -> bool:
-    described = stores.describe()
-    places = [*described["directories"], *described["bundles"]]
-    system = {os.path.realpath(place) for place in places if place}
-    return os.path.realpath(path) in system or os.path.realpath(os.path.dirname(path)) in system
 
 
 def _entry(name: str, value: str, effect: str, fix: str) -> dict[str, str]:

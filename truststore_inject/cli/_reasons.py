@@ -3,7 +3,7 @@
 import datetime
 from typing import Any
 
-from .. import _advice
+from .. import _advice, stores
 from ._adding import how_to_add
 from ._certificate import Certificate
 from ._target import Target
@@ -54,7 +54,7 @@ def _clients(report: dict[str, Any]) -> _Reason:
         return "The system store accepts this server.", []
     from . import _influences
 
-    deciding = [line for line in _influences.variables() if line["name"] != "SSL_CERT_DIR"]
+    deciding = [line for line in _influences.variables(stores.describe()) if line["name"] != "SSL_CERT_DIR"]
     return (
         f"The system store accepts this server, but not {', '.join(refusing)}.",
         [f"{entry['name']}={entry['value']}: {entry['effect']} {entry['fix']}" for entry in deciding]

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
         report["patches"] = {name: _patch(name, patch, found.active) for name, patch in report["patches"].items()}
         report["settings"] = _settings_in_force()
         report["warnings"] = _warnings.found()
-        report["influences"] = _influences.found()
+        report["influences"] = _influences.found(found.store)
     if arguments.json:
         print_json(report)
     else:
