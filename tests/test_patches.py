@@ -30,7 +30,7 @@ from truststore_inject.patches import (
     contexts,
     wrapping,
 )
-from truststore_inject.stores import _carried, _export
+from truststore_inject.stores import _defaults, _export
 
 with contextlib.suppress(ImportError):
     import OpenSSL.crypto  # noqa: F401 - what this package wraps in it is there before a test counts
@@ -383,9 +383,9 @@ def test_requests_without_its_bundle(tmp_path: Path, monkeypatch: pytest.MonkeyP
     module.adapters = SimpleNamespace(DEFAULT_CA_BUNDLE_PATH=missing)
     assert _requests.patch(module) is None
     assert missing == module.adapters.DEFAULT_CA_BUNDLE_PATH  # not a library's own: stock complains
-    monkeypatch.setattr(_carried, "library", lambda path: "certifi")
+    monkeypatch.setattr(_defaults, "library", lambda path: "certifi")
     assert _requests.patch(module) is None
-    assert module.adapters.DEFAULT_CA_BUNDLE_PATH == _carried.PLACEHOLDER
+    assert module.adapters.DEFAULT_CA_BUNDLE_PATH == _defaults.PLACEHOLDER
     _requests.unpatch(module)
     assert missing == module.adapters.DEFAULT_CA_BUNDLE_PATH
 

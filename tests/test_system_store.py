@@ -155,6 +155,7 @@ def test_a_python_that_carries_a_bundle_in_its_prefix(
     conda = Machine.__new__(Machine)
     conda.ssl, conda.local, conda.built_in = machine.ssl, machine.local, tmp_path / "built-in"
     write_bundle(conda.built_in / "cert.pem", [authorities.bundled])
+    (conda.built_in / "conda-meta").mkdir()
     prefix = os.path.dirname(ssl.get_default_verify_paths().openssl_cafile)
     (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.base_prefix = {prefix!r}\n")
     cases = {**urls, "unknown": urls["bundled"]}
