@@ -145,7 +145,11 @@ def enter(store: Any) -> None:
 
         directory, bundle = store["places"] or ("/nonexistent/certs", "/nonexistent/bundle")
         _places.BUNDLES, _places.DIRECTORIES = (bundle,), (directory,)
+        _places.built_in = lambda: ("SSL_CERT_FILE", "/nonexistent/cert.pem", "SSL_CERT_DIR", directory)
         _openssl._found = None
+        if store["places"]:  # this OpenSSL looks there by itself, and Python knows of no variable
+            os.putenv("SSL_CERT_FILE", "/nonexistent/cert.pem")
+            os.putenv("SSL_CERT_DIR", directory)
 
 
 @cache

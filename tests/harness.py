@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import datetime
+import hashlib
 import importlib.metadata
 import json
 import os
@@ -239,12 +241,23 @@ def verdicts(
 
 @contextlib.contextmanager
 def shadow_certifi(folder: Path, authority: trustme.CA) -> Iterator[Path]:
-    """A copy of certifi for PYTHONPATH whose bundle holds just `authority`."""
+    """A copy of certifi for PYTHONPATH whose bundle holds just `authority`, as an installer lays it down."""
     import certifi
 
     shutil.copytree(Path(certifi.__file__).parent, folder / "certifi", ignore=shutil.ignore_patterns("__pycache__"))
     write_bundle(folder / "certifi" / "cacert.pem", [authority])
+    write_record(folder, "certifi/cacert.pem")
     yield folder
+
+
+def write_record(folder: Path, file: str, project: str = "certifi-2026.1.1") -> Path:
+    """What an installer writes down about `file` in the site-packages `folder`."""
+    data = (folder / file).read_bytes()
+    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
+    record = folder / f"{project}.dist-info" / "RECORD"
+    record.parent.mkdir(exist_ok=True)
+    record.write_text(f"{file},sha256={digest},{len(data)}\n{record.parent.name}/RECORD,,\n")
+    return record
 
 
 def make_base(folder: Path) -> Path:

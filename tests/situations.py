@@ -416,7 +416,7 @@ def write_stores(folder: Path, families: dict[str, Family], certifi_file: Path) 
         with_certifi = {
             "default": trusted,
             "certifi": trusted or anchors(families["certifi"]),
-            "added": [*trusted, *anchors(families["certifi"]), *anchors(families["added"])],
+            "added": [*(trusted or anchors(families["certifi"])), *anchors(families["added"])],
         }
         variables = variables if places else {**NOWHERE, **variables}
         made[name] = Store(variables, with_certifi, (places[0], places[1]) if places else None)
@@ -457,7 +457,7 @@ def write_stores(folder: Path, families: dict[str, Family], certifi_file: Path) 
         Path(bundle("corrupt-1", halves[0])).read_text() + CORRUPT + Path(bundle("corrupt-2", halves[1])).read_text()
     )
     (folder / "corrupt").write_text(corrupt)
-    store("corrupt entries in the bundle", every, SSL_CERT_FILE=str(folder / "corrupt"))
+    store("corrupt entries in the bundle", [], SSL_CERT_FILE=str(folder / "corrupt"))
     at = directory("corrupted", every)
     Path(at, "0badbad0.0").write_text(CORRUPT)
     Path(at, "0badbad1.0").symlink_to("nowhere")

@@ -21,7 +21,17 @@ pytest.importorskip("cryptography", reason="not every PyPy has it")
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from handshakes import ASKS
-from harness import HERE, Server, environment, openssl_store, run, shadow_certifi, write_bundle, write_directory
+from harness import (
+    HERE,
+    Server,
+    environment,
+    openssl_store,
+    run,
+    shadow_certifi,
+    write_bundle,
+    write_directory,
+    write_record,
+)
 from situations import (
     CHAINS,
     GOOD_NAMES,
@@ -53,14 +63,13 @@ class World:
         self.families = {holder: Family(holder) for holder in HOLDERS}
         with shadow_certifi(folder / "certifi", blobs(anchors(self.families["certifi"]))[0]) as python_path:
             self.python_path = python_path
-        certifi = self.bundle("certifi/certifi/cacert.pem", anchors(self.families["certifi"]))
-        added = self.bundle(
-            "added/certifi/cacert.pem", [*anchors(self.families["certifi"]), *anchors(self.families["added"])]
-        )
+        installed = anchors(self.families["certifi"])
+        certifi = self.bundle("certifi/certifi/cacert.pem", installed)
+        write_record(folder / "certifi", "certifi/cacert.pem")
+        added = self.bundle("added/certifi/cacert.pem", installed)
+        write_record(folder / "added", "certifi/cacert.pem")
         (folder / "added" / "certifi" / "__init__.py").touch()
-        record = folder / "added" / "certifi-1.dist-info" / "RECORD"
-        record.parent.mkdir()
-        record.write_text(f"certifi/cacert.pem,sha256=of-the-original,{Path(certifi).stat().st_size}\n")
+        self.bundle("added/certifi/cacert.pem", [*installed, *anchors(self.families["added"])])
         private = self.pinned("private", anchors(self.families["private"]))
         self.files = {"certifi_file": certifi, "added_file": added, **private}
         nobody = [Family("nobody's business").anchors("direct")[0]]

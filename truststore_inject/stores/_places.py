@@ -214,6 +214,7 @@ class Search:
                 return store
         store.directories = ()
         for place in ANDROID:
+            self._look_at(place)
             bundle = _bundle.read_all(f"{place}/{name}" for name in names(place))
             if bundle is not None:
                 store.added[place] = bundle
