@@ -19,7 +19,8 @@ from places import places as places
 
 pytestmark = needs_openssl
 
-from truststore_inject.stores import _bundle, _openssl, _places  # noqa: E402
+from truststore_inject import _settings  # noqa: E402
+from truststore_inject.stores import _bundle, _carried, _openssl, _places  # noqa: E402
 
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 RED_HATS = "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"
@@ -112,10 +113,12 @@ def test_conda_s_activation_is_nobody_s_choice(name: str, places: Places, author
     assert accepted(default(), authorities.system, authorities.bundled) == [False, True]  # a person's, so far
     places.setenv(CONDA_PREFIX=places.path("/opt/conda"))
     assert accepted(default(), authorities.system, authorities.bundled) == [True, False]
+    places._monkeypatch.setattr(_settings, "_more_rights", [True])
+    assert _carried.library(bundle) is None  # who calls a set-user-id program does not tell it what is conda's
+    places._monkeypatch.setattr(_settings, "_more_rights", [False])
     elsewhere = places.bundle("/opt/conda/ssl/corp.pem", [authorities.private])
     places.setenv(SSL_CERT_FILE=elsewhere)
     assert accepted(default(), authorities.system, authorities.private) == [True, True]
-    assert "CONDA_PREFIX" in os.environ
 
 
 def test_the_bundle_that_a_python_was_built_to_find_in_its_prefix_is_nobody_s_choice(
@@ -297,15 +300,33 @@ def test_what_is_added_hides_nothing_where_the_bundle_has_the_new_one_alone(plac
     assert accepted(default(), old, new) == [True, True]
 
 
-def test_a_reject_setting_in_the_distributions_bundle_counts(
-    places: Places, authorities: Authorities, tmp_path: Path
+@pytest.mark.parametrize("more", [False, True])
+@pytest.mark.parametrize("where", ["bundle", "directory"])
+def test_a_reject_setting_counts_wherever_it_is(
+    where: str, more: bool, places: Places, authorities: Authorities, tmp_path: Path
 ) -> None:
+    """Also where the bundle has something more than the directory."""
     places.debian(authorities.system, authorities.private)
     pem = tmp_path / "ca.pem"
     authorities.system.cert_pem.write_to_path(pem)
-    command = ["openssl", "x509", "-in", pem, "-addreject", "serverAuth", "-trustout"]
-    places.write(BUNDLE, subprocess.check_output(command) + authorities.private.cert_pem.bytes())
-    assert accepted(default(), authorities.system, authorities.private) == [False, True]
+    rejecting = subprocess.check_output(["openssl", "x509", "-in", pem, "-addreject", "serverAuth", "-trustout"])
+    added = authorities.unknown.cert_pem.bytes() if more else b""
+    if where == "bundle":
+        places.write(BUNDLE, rejecting + authorities.private.cert_pem.bytes() + added)
+    else:
+        places.write("/etc/ssl/certs/ca-0.pem", rejecting)
+        places.write(BUNDLE, places.path(BUNDLE).read_bytes() + added)
+    everybody = authorities.system, authorities.private, authorities.unknown
+    assert accepted(default(), *everybody) == [False, True, more]
+
+
+def test_a_file_of_two_in_the_directory_is_not_hidden(places: Places, authorities: Authorities) -> None:
+    old, new = renewed_ca()
+    places.debian(old)
+    places.write("/etc/ssl/certs/ca-0.pem", old.cert_pem.bytes() + authorities.private.cert_pem.bytes())
+    places.bundle(BUNDLE, [new])
+    os.mkfifo(places.path("/etc/ssl/certs") / "00000000.0")
+    assert accepted(default(), old, new) == [True, True]
 
 
 def test_a_place_that_an_administrator_filled_is_not_widened(places: Places, authorities: Authorities) -> None:

@@ -31,6 +31,8 @@ def x509_strict() -> bool:
 def openssl(variable: str) -> str | None:
     """The value of ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``, or None, as OpenSSL has it (``secure_getenv``).
 
+    ``CONDA_PREFIX`` too: whoever calls a process that has more rights does not say what in it is a tool's bundle.
+
     https://docs.openssl.org/3.0/man7/openssl-env/
     """
     return None if _started_with_more_rights() else os.environ.get(variable)

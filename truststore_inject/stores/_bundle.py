@@ -15,7 +15,7 @@ from ._files import hashed, identity, is_settled, size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from typing import Any
 
     from ._files import Identity, Path
@@ -57,10 +57,13 @@ class Bundle:
         return self._objects
 
     def add_to(self, context: "_ssl._SSLContext") -> None:
-        """Let `context` trust it.  Raises `OSError` (`ssl.SSLError` is one) only where it had to be read again."""
+        """Let `context` trust it.  Where it has to be read again, what is refused now is passed over."""
         if not _share(context, self):
             for arguments in self._calls:
-                load_verify_locations(context, **arguments)
+                try:
+                    load_verify_locations(context, **arguments)
+                except OSError:  # ssl.SSLError is one
+                    pass
 
     def certificates(self) -> list[bytes]:
         """The trust anchors, as DER."""
@@ -104,11 +107,13 @@ def read_all(paths: "Iterable[Path]") -> Bundle | None:
     """What OpenSSL reads of the files, together; None if that is no CA.  What it refuses is passed over."""
     context, good = new_context(), []
     for path in paths:
+        if not size(path):
+            continue  # a pipe, for example, which has no end
         try:
             load_verify_locations(context, path)
         except OSError:  # ssl.SSLError is one
             continue
-        good.append({"cafile": path})
+        good.append(_as_cafile(path))
     bundle = Bundle(context, *good)
     return bundle if bundle.has_a_ca() else None
 
@@ -148,10 +153,18 @@ def beside(
             for bundle in added:
                 objects = bundle.objects() if lacks is None else _libssl.find(bundle.context, lacks.objects())
                 found += _libssl.find(context, objects)
-            return Bundle(context) if found else None
+            return Bundle(context, *map(_as_cafile, _hashed(directories))) if found else None
         except Exception as error:
             _cannot_share(error)
-    return read_all(path for directory in directories for path in hashed(directory))
+    return read_all(_hashed(directories))
+
+
+def _hashed(directories: "Iterable[str]") -> "Iterator[str]":
+    return (path for directory in directories for path in hashed(directory) if size(path))
+
+
+def _as_cafile(path: "Path") -> "dict[str, Any]":
+    return {"cafile": path}
 
 
 # By the identity of the file, from before it was read.

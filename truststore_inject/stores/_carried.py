@@ -7,7 +7,7 @@ application may have a package ``requests`` of its own, with a ``cacert.pem`` th
 import os
 import sys
 
-from .. import _record
+from .. import _record, _settings
 from . import _bundle
 from ._files import identity, is_directory, names, read, resolve, size
 
@@ -76,7 +76,7 @@ def _is_condas(file: str) -> bool:
     """The bundle, or the directory, of a conda environment; its activation sets the variables of OpenSSL to them."""
     # What is active, and this Python's own: a virtual environment may be one of any Python.
     prefixes = [prefix for prefix in (sys.prefix, sys.base_prefix) if is_directory(f"{prefix}/conda-meta")]
-    prefixes += filter(None, [os.environ.get("CONDA_PREFIX")])
+    prefixes += filter(None, [_settings.openssl("CONDA_PREFIX")])
     return any(file == resolve(f"{prefix}/{place}") for prefix in prefixes for place in _CONDAS)
 
 
@@ -161,7 +161,7 @@ def _look_up(file: str) -> Installed | None:
 
 
 def _of_conda(file: str) -> Installed | None:
-    for prefix in dict.fromkeys((sys.prefix, sys.base_prefix, os.environ.get("CONDA_PREFIX") or sys.prefix)):
+    for prefix in dict.fromkeys((sys.prefix, sys.base_prefix, _settings.openssl("CONDA_PREFIX") or sys.prefix)):
         if not file.startswith(resolve(prefix) + "/"):
             continue
         tail = file[len(resolve(prefix)) + 1 :]

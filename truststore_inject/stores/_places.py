@@ -236,7 +236,9 @@ class Search:
             bundle = self._bundle(place)
             if bundle is not None and bundle.has_a_ca():
                 own.added[place] = bundle
-                uncovered = _bundle.read_all(path for path, text in files.items() if texts is None or not text <= texts)
+                uncovered = _bundle.read_all(
+                    path for path, text in files.items() if not _is_covered(path, text, texts, bundle)
+                )
                 if uncovered is not None:
                     own.beside = _bundle.beside([bundle], own.directories, own.by_itself, lacks=uncovered)
                 break
@@ -293,6 +295,20 @@ def _content(path: str) -> bytes:
         return read(path)
     except OSError:
         return b""
+
+
+def _is_covered(path: str, text: set[bytes], texts: set[bytes] | None, bundle: Bundle) -> bool:
+    """Whether `bundle`, with these texts, has all that is in the file `path`, so that it hides nothing of it.
+
+    Not where the file is more than one plain certificate: it may reject what the bundle has.  A bundle that is more
+    than plain certificates (None) may reject what is in the file, and that counts.
+    """
+    if not text or texts is not None:
+        return bool(text) and texts is not None and text <= texts
+    try:
+        return set(_bundle.read_alone(path).certificates()) <= set(bundle.certificates())
+    except OSError:  # ssl.SSLError is one
+        return True
 
 
 def _single(path: str) -> set[bytes]:
