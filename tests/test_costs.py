@@ -64,7 +64,6 @@ def test_files_opened_at_start(installed: Venv) -> None:
         ("open", f"{package}/__pycache__/__init__.TAG.pyc"),
         ("os.listdir", package),
         ("open", f"{package}/__pycache__/_startup.TAG.pyc"),
-        ("os.listdir", f"{package}/patches"),
     ]
     assert seen == [*pth, *once, *pth * (times - 1)]
 

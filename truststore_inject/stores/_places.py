@@ -306,7 +306,7 @@ def _is_covered(path: str, text: set[bytes], texts: set[bytes] | None, bundle: B
     if not text or texts is not None:
         return bool(text) and texts is not None and text <= texts
     try:
-        return set(_bundle.read_alone(path).certificates()) <= set(bundle.certificates())
+        return set(_bundle.read_alone(path).context.get_ca_certs(True)) <= set(bundle.context.get_ca_certs(True))
     except OSError:  # ssl.SSLError is one
         return True
 
