@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import datetime
 import errno
+import hashlib
 import io
 import json
 import os
@@ -184,7 +185,7 @@ def test_where_the_anchor_lies(
 
     assert str(place(path[:1])).startswith(str(store))
     assert place(path[1:], str(ca_file("private"))) == str(ca_file("private"))
-    assert str(place(path[1:], "/nonexistent/ca.pem")).startswith("not found: ")
+    assert str(place(path[1:], str(ca_file("unknown")))).startswith("not found: ")
     assert place([]) is None
     # Where the operating system verifies it names no path: who signed what was sent?
     monkeypatch.setattr(stores, "interpositions", ())
@@ -197,7 +198,7 @@ def test_where_the_anchor_lies(
 def test_a_ca_file_that_cannot_be_read(tmp_path: Path) -> None:
     corrupt = tmp_path / "corrupt.pem"
     corrupt.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
-    with pytest.raises(Failure, match="a certificate in it cannot be read"):
+    with pytest.raises(Failure, match="line 1: a corrupt certificate"):
         _diagnosis._check_pem(str(corrupt))
     with pytest.raises(Failure, match="No such file"):
         _diagnosis._check_pem(str(tmp_path / "none.pem"))
@@ -502,20 +503,27 @@ def test_what_a_variable_means(
 
 def test_a_changed_certifi(authorities: Authorities, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pem = [authority.cert_pem.bytes() for authority in (authorities.bundled, authorities.private)]
+    site, info = tmp_path / "site", tmp_path / "site" / "certifi-2026.1.1.dist-info"
+    info.mkdir(parents=True)
+    (site / "certifi").mkdir()
+    (site / "certifi" / "__init__.py").write_text("# as in certifi\n")
+    file = site / "certifi" / "cacert.pem"
+    digest = base64.urlsafe_b64encode(hashlib.sha256(pem[0]).digest()).decode().rstrip("=")
+    (info / "RECORD").write_text(f"certifi/cacert.pem,sha256={digest},{len(pem[0])}\n")
+    installed = [SimpleNamespace(name=name, locate=lambda: file) for name in ("core.py", "cacert.pem")]
+    monkeypatch.setattr(_influences.metadata, "files", lambda _: installed)
 
-    def effect(data: bytes | None, size: int | None) -> list[str]:
-        file = tmp_path / "cacert.pem"
-        file.write_bytes(data or b"") if data is not None else file.unlink(missing_ok=True)
-        entry = SimpleNamespace(name="cacert.pem", size=size, hash=None, locate=lambda: file)
-        other = SimpleNamespace(name="core.py", size=1, locate=lambda: file)
-        monkeypatch.setattr(_influences.metadata, "files", lambda _: [other, entry])
+    def effects() -> list[str]:
         return [found["effect"] for found in _influences._changed_certifi()]
 
-    assert effect(pem[0], len(pem[0])) == effect(pem[0], None) == effect(None, 1) == []
-    (words,) = effect(pem[0] + pem[1], 10)
-    assert "bundled of the tests" in words
-    assert "private of the tests" in words
-    assert effect(b"nothing", 10)[0].endswith("nothing that can be read.")
+    assert effects() == []  # there is no such file
+    file.write_bytes(pem[0])
+    assert effects() == []
+    file.write_bytes(pem[0] + pem[1])
+    (words,) = effects()
+    assert ("private of the tests" in words, "bundled of the tests" in words) == (True, False)
+    file.write_bytes(pem[1])  # what was installed is not in it any more
+    assert "private of the tests" in effects()[0]
 
     def missing(_: str) -> None:
         raise _influences.metadata.PackageNotFoundError
