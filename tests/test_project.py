@@ -255,6 +255,18 @@ def test_links_of_the_pages_beside_the_code(page: str) -> None:
         assert not anchor or anchor in anchors(name or page), target
 
 
+def test_the_tests_that_are_named_are_there() -> None:
+    pages = [
+        "tox.ini",
+        *(str(path.relative_to(PROJECT)) for path in [*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md")]),
+    ]
+    named = {
+        (page, name) for page in pages for name in re.findall(r"(?<![\w/])tests/[\w/]+\.(?:py|sh|txt)", text(page))
+    }
+    assert len(named) > 20
+    assert {(page, name) for page, name in named if not (PROJECT / name).exists()} == set()
+
+
 def test_one_address_for_the_project() -> None:
     urls = tomllib.loads(text("pyproject.toml"))["project"]["urls"]
     source, documentation = urls["Source"], urls["Documentation"].split("/en/")[0].rstrip("/")
