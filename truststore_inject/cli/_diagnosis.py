@@ -48,7 +48,8 @@ def diagnose(target: Target, timeout: float, ca_file: str | None, save_ca: str |
     }
     relaxed = None
     if store["verdict"] == "refused" and sys.version_info >= (3, 13):
-        relaxed = _judges.handshake(target, timeout, {**injected, "TRUSTSTORE_INJECT_X509_STRICT": "0"})
+        with Progress("without VERIFY_X509_STRICT"):
+            relaxed = _judges.handshake(target, timeout, {**injected, "TRUSTSTORE_INJECT_X509_STRICT": "0"})
     report["reason"], report["fix"] = _reasons.explain(target, report, chain, relaxed)
     if save_ca is not None:
         _saving.save(report, sent, save_ca)
