@@ -478,6 +478,7 @@ PROXIES = [
     "http:/user:hunter2@127.0.0.1:{port}",
     "http://user:hun/ter2@127.0.0.1:{port}",
     "http://user:hunter2#@127.0.0.1:{port}",
+    "http://hunter2/x@127.0.0.1:{port}",
     "http://hunter2@127.0.0.1:{port}",
     "http://user:hunter2@127.0.0.1 :{port}",
     "socks5://user:hunter2@127.0.0.1:{port}",
