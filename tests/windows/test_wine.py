@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import test_host_names as host_names
 from harness import HERE, Authorities, Server, server_context, write_bundle
 from wine import Windows, install_truststore
 
@@ -120,6 +121,35 @@ def test_each_truststore_that_is_relied_upon(
     lab, path = windows("3.12"), f"Z:{tmp_path}"  # truststore 0.10.0 makes a context while it is imported, before 3.13
     assert lab.json("import json, truststore; print(json.dumps(truststore.__version__))", PYTHONPATH=path) == version
     assert verdicts(lab, "urllib_request", urls, PYTHONPATH=path) == expected(urls, *ACCEPTED)
+
+
+def test_names_agree_with_stock(windows: Callable[[str], Windows], tmp_path: Path) -> None:
+    """Windows looks at them in its way, and then the package in OpenSSL's.  Wine knows no IP addresses in names."""
+    issuer = host_names.Issuer()
+    (tmp_path / "issuer.pem").write_bytes(issuer.certificate)
+    stock = ssl.create_default_context(cafile=str(tmp_path / "issuer.pem"))
+    servers, questions, expected = [], [], []
+    for dns, addresses, common_name in host_names.FIXED:
+        context = issuer.server(tmp_path / "server.pem", dns, addresses, common_name)
+        servers.append(Server(context))
+        for host in host_names.HOSTS:
+            questions.append((servers[-1].url, host))
+            accepted = host_names.verdict(host_names.shake, stock, context, host) is None
+            expected.append("accepted" if accepted and (dns or common_name) else "refused")
+    code = f"""{CODE}
+context = ssl.create_default_context()
+found = []
+for url, host in json.loads(open(sys.argv[1]).read()):
+    found.append(judge(lambda: context.wrap_socket(connect(url), server_hostname=host).close()))
+print(json.dumps(found))
+"""
+    (tmp_path / "questions.json").write_text(json.dumps(questions))
+    found = windows("3.13").json(code, str(tmp_path / "questions.json"), SSL_CERT_FILE=str(tmp_path / "issuer.pem"))
+    for server in servers:
+        server.close()
+    different = [row for row in zip(questions, found, expected, strict=True) if row[1] != row[2]]
+    assert not different
+    assert found.count("accepted") > 10
 
 
 @pytest.mark.parametrize("client", ["requests_get", "httpx_sync"])
