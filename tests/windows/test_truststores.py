@@ -17,8 +17,9 @@ pytestmark = linux
 def test_each_truststore_that_is_relied_upon(version: str, macos: Macos, ports: dict[str, int], tmp_path: Path) -> None:
     install_truststore(version, tmp_path)
     code = """
+import truststore  # as a program may, before it connects
 verdicts = {case: judge(lambda: wrapped(port).close()) for case, port in json.loads(sys.argv[1]).items()}
-import truststore, truststore_inject
+import truststore_inject
 notes = [note for note in truststore_inject.status().notes if "verif" in note]
 print(json.dumps([truststore.__version__, verdicts, notes]))
 """

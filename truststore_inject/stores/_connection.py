@@ -180,7 +180,7 @@ class Connection:
         return decoded
 
     def _refuse(self, error: Exception) -> "NoReturn":
-        message = str(getattr(error, "verify_message", "") or error) or type(error).__name__
+        message = _verifier.words(error)
         if isinstance(error, _verifier.CouldNotBeAsked):
             message = f"{_verifier.NAME} could not be asked: {message}"
         # A server's certificate is quoted in it: nothing that a terminal would obey.

@@ -206,7 +206,7 @@ def interpositions(cls: type[ssl.SSLContext]) -> "dict[str, object]":
         self: ssl.SSLContext, sock: "Any", server_side: bool, server_hostname: "Any" = None, **options: "Any"
     ) -> object:
         make = partial(wrap_socket, self, sock, server_side, server_hostname, **options)
-        return _wrap(self, make, server_side, server_hostname, sock)
+        return _wrap(self, make, server_side, sock)
 
     @wraps(wrap_bio)
     def _wrap_bio(
@@ -218,7 +218,7 @@ def interpositions(cls: type[ssl.SSLContext]) -> "dict[str, object]":
         **options: "Any",
     ) -> object:
         make = partial(wrap_bio, self, incoming, outgoing, server_side, server_hostname, **options)
-        return _wrap(self, make, server_side, server_hostname, None)
+        return _wrap(self, make, server_side, None)
 
     return {
         "_wrap_socket": _wrap_socket,
@@ -235,9 +235,7 @@ def release(cls: type[ssl.SSLContext]) -> None:
             _give_back(context, trust)
 
 
-def _wrap(
-    context: ssl.SSLContext, make: "Callable[[], Any]", server_side: bool, server_hostname: object, sock: object
-) -> object:
+def _wrap(context: ssl.SSLContext, make: "Callable[[], Any]", server_side: bool, sock: object) -> object:
     while True:
         trust = _contexts.get(context)
         if trust is None:
@@ -255,8 +253,6 @@ def _wrap(
             known = trust.system.is_known
             reason = _why_stock(context, trust) if known else None
             if known and reason is None:
-                if check_hostname and not server_hostname:
-                    raise ValueError("check_hostname requires server_hostname")
                 settings = _verifier.Settings(context, check_hostname, context.hostname_checks_common_name)
                 trust.suspended = mode, check_hostname
                 try:

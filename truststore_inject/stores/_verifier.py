@@ -123,7 +123,7 @@ class Verifier:
         try:
             answer: Any = self._ask(settings, [_NOBODY], server_hostname="truststore-inject.invalid")
         except ssl.SSLCertVerificationError as error:
-            return f"it could not be asked: {error}" if _code(error) == _NO_TRUSTD else None
+            return f"it could not be asked: {words(error)}" if _code(error) == _NO_TRUSTD else None
         except CouldNotBeAsked as error:
             return f"it could not be asked: {error}"
         except Exception as error:
@@ -153,7 +153,7 @@ class Verifier:
             answer = self._ask(settings, chain + helpers, server_hostname=server_hostname)
         except ssl.SSLCertVerificationError as error:
             if _code(error) == _NO_TRUSTD:
-                raise CouldNotBeAsked(str(error)) from None
+                raise CouldNotBeAsked(words(error)) from None
             raise
         if answer is not None:
             raise CouldNotBeAsked(f"truststore answers with {type(answer).__name__}")
@@ -164,6 +164,12 @@ class Verifier:
 def _is_tested(ask: "Ask") -> bool:
     version = getattr(sys.modules.get("truststore"), "__version__", None)
     return ask.__module__ in _BACK_ENDS and version in TESTED
+
+
+def words(error: Exception) -> str:
+    """What `error` says; an `ssl.SSLError` with one argument would say it as a tuple."""
+    said = getattr(error, "verify_message", "") or (error.args[0] if len(error.args) == 1 else error)
+    return str(said) or type(error).__name__
 
 
 def _code(error: ssl.SSLCertVerificationError) -> int:
