@@ -31,7 +31,7 @@ import sys
 from _weakref import ref  # weakref itself is Python code, which a program may have no other use for
 
 from .. import _record, _settings
-from . import _bundle, _carried, _defaults, _extra
+from . import _bundle, _carried, _defaults
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from functools import partial
     from typing import Any
 
+    from ._extra import Extra
     from ._files import Path
 
 interpositions: "Callable[..., dict[str, object]] | None" = None
@@ -68,7 +69,7 @@ def is_all_by_itself() -> bool:
 def describe() -> "dict[str, Any]":
     """The store, and the extra CAs: the files that were read, and what was left out."""
     found: dict[str, Any] = {**_platform.describe(), "extra": []}
-    extra = _extra.current()
+    extra = _extra_cas()
     if extra is not None:
         found["extra"] = list(extra.bundles)
         found["left_out"] += [
@@ -152,9 +153,17 @@ def complete(context: ssl.SSLContext, names_directory: bool) -> None:
         _record.note(f"nothing was added to the machine's default: {type(error).__name__}: {error}")
 
 
+def _extra_cas() -> "Extra | None":
+    if _settings.extra_ca_certs() is None:
+        return None  # the ordinary case, which need not load what reads them
+    from . import _extra
+
+    return _extra.current()
+
+
 def _apply_settings(context: ssl.SSLContext) -> None:
     if not _settings.x509_strict():
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    extra = _extra.current()
+    extra = _extra_cas()
     if extra is not None:
         _platform.add(context, extra.bundles.values())

@@ -45,7 +45,7 @@ class Bundle:
     def __init__(self, context: "_ssl._SSLContext", *calls: "dict[str, Any]") -> None:
         """`calls` are the arguments for ``load_verify_locations`` that would read it again."""
         self.context = context
-        self._calls = calls
+        self.calls = calls
         self._objects: Objects | None = None
 
     def objects(self) -> "Objects":
@@ -59,11 +59,7 @@ class Bundle:
     def add_to(self, context: "_ssl._SSLContext") -> None:
         """Let `context` trust it.  Where it has to be read again, what is refused now is passed over."""
         if not _share(context, self):
-            for arguments in self._calls:
-                try:
-                    load_verify_locations(context, **arguments)
-                except OSError:  # ssl.SSLError is one
-                    pass
+            _load(context, self.calls)
 
     def certificates(self) -> list[bytes]:
         """The trust anchors, as DER."""
@@ -165,6 +161,32 @@ def _hashed(directories: "Iterable[str]") -> "Iterator[str]":
 
 def _as_cafile(path: "Path") -> "dict[str, Any]":
     return {"cafile": path}
+
+
+def together(bundles: "Sequence[Bundle]") -> Bundle | None:
+    """What `bundles` hold, as one; of those that share a subject, first what ends a chain."""
+    if len(bundles) < 2:
+        return bundles[0] if bundles else None
+    calls = [arguments for bundle in bundles for arguments in bundle.calls]
+    context = new_context()
+    if can_share():
+        try:
+            from . import _libssl
+
+            _libssl.add(context, _libssl.self_issued_first([one for bundle in bundles for one in bundle.objects()]))
+            return Bundle(context, *calls)
+        except Exception as error:
+            _cannot_share(error)
+    _load(context, calls)
+    return Bundle(context, *calls)
+
+
+def _load(context: "_ssl._SSLContext", calls: "Iterable[dict[str, Any]]") -> None:
+    for arguments in calls:
+        try:
+            load_verify_locations(context, **arguments)
+        except OSError:  # ssl.SSLError is one: it was not refused when it was read first
+            pass
 
 
 # By the identity of the file, from before it was read.

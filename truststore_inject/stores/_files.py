@@ -5,7 +5,6 @@ ssl module makes none through `os`, so what stands in its place makes none there
 """
 
 import os
-import re
 from errno import ELOOP
 from os import close, fsdecode, fstat, lstat, readlink, scandir, stat
 from os import open as open_
@@ -23,9 +22,7 @@ if TYPE_CHECKING:
 getcwd = os.getcwd
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 _MOST_LINKS = 40  # as Linux has it
-# The names that OpenSSL may look for in a directory: the hash of a subject, and a number.
-# https://docs.openssl.org/3.0/man1/openssl-rehash/
-_HASHED = re.compile(r"[0-9a-fA-F]{8}\.[0-9]+")
+_HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
 
 
 def identity(path: "Path") -> "Identity":
@@ -65,11 +62,14 @@ def read(path: "Path") -> bytes:
     """The content of a regular file; nothing of another kind, which might have no end.  Raises `OSError`."""
     descriptor = open_(path, _FLAGS)  # not open(): a store is a few hundred small files, and this is three times faster
     try:
-        if not S_ISREG(fstat(descriptor).st_mode):
+        status = fstat(descriptor)
+        if not S_ISREG(status.st_mode):
             return b""
         chunks = []
-        while chunk := read_(descriptor, 1 << 20):
+        while chunk := read_(descriptor, status.st_size + 1):
             chunks.append(chunk)
+            if len(chunk) <= status.st_size:  # less than was asked for: that is the end
+                break
         return b"".join(chunks)
     finally:
         close(descriptor)
@@ -85,9 +85,13 @@ def names(directory: "Path") -> list[str]:
 
 
 def hashed(directory: str) -> "Iterator[str]":
-    """The paths in it that OpenSSL may ask for; whether it finds something there, only OpenSSL knows."""
+    """The paths in it that OpenSSL may ask for; whether it finds something there, only OpenSSL knows.
+
+    They are called after the hash of a subject, and a number: https://docs.openssl.org/3.0/man1/openssl-rehash/
+    """
     for name in names(directory):
-        if _HASHED.fullmatch(name):
+        # Not with `re`: what it costs to compile is a tenth of what the first context costs.
+        if name[8:9] == "." and name[9:].isdigit() and _HEXADECIMAL.issuperset(name[:8]):
             yield f"{directory}/{name}"
 
 

@@ -3,7 +3,8 @@
 They are called in the very library that ``_ssl`` is linked with.  The address of OpenSSL's object is read from the
 memory of Python's context, which is no public interface: so it is done only where that is known, and each assumption is
 checked before the address is used.  Importing this file costs 1.5 ms and raises an `Exception` where any of it cannot
-be had. docs/bundles.md says what is shared and why."""
+be had.  docs/bundles.md says what is shared and why.
+"""
 
 import _ssl
 import ctypes
@@ -70,6 +71,7 @@ _certificate = _function("X509_OBJECT_get0_X509", _pointer, _pointer)
 _revocation_list = _function("X509_OBJECT_get0_X509_CRL", _pointer, _pointer)
 _add_certificate = _function("X509_STORE_add_cert", _int, _pointer, _pointer)
 _add_revocation_list = _function("X509_STORE_add_crl", _int, _pointer, _pointer)
+_is_issued_by = _function("X509_check_issued", _int, _pointer, _pointer)
 _subject = _function("X509_get_subject_name", _pointer, _pointer)
 _encode = _function("i2d_X509", _int, _pointer, _pointer)
 _check_trust = _function("X509_check_trust", _int, _pointer, _int, _int)
@@ -139,6 +141,19 @@ def find(context: "_ssl._SSLContext", objects: "Objects") -> "Objects":
         _lookup_free(lookup)
         _clear_errors()
     return found
+
+
+def self_issued_first(objects: "Objects") -> "Objects":
+    """`objects`, those certificates first that end a chain.
+
+    Of several with the subject that it looks for OpenSSL takes the first, and goes no other way if that leads nowhere:
+    a cross-signed form of a root, for example, whose issuer is not there.
+    """
+
+    def is_not(entry: "tuple[Any, int]") -> bool:
+        return entry[0] is not _add_certificate or _is_issued_by(entry[1], entry[1]) != 0
+
+    return sorted(objects, key=is_not)
 
 
 def encoded(objects: "Objects") -> "Iterable[bytes]":

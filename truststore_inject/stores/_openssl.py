@@ -3,7 +3,8 @@
 import _ssl
 import os
 
-from . import _bundle, _extra
+from .. import _settings
+from . import _bundle
 from ._bundle import Bundle, load_verify_locations
 from ._files import hashed, resolve, size
 from ._places import Search, Store, built_in, is_one_of
@@ -40,16 +41,9 @@ def load(context: "ssl.SSLContext") -> bool:
     if store is None:
         return False
     _look_into(context, store)
-    _add_to_it(context, store)
+    if store.addition is not None:
+        store.addition.add_to(context)
     return True
-
-
-def _add_to_it(context: "ssl.SSLContext", store: Store) -> None:
-    """What OpenSSL does not look at.  What it finds by itself comes first: of two that fit, OpenSSL takes the first."""
-    if store.beside is not None:
-        store.beside.add_to(context)
-    for bundle in store.added.values():
-        bundle.add_to(context)
 
 
 def _look_into(context: "ssl.SSLContext", store: Store) -> None:
@@ -75,20 +69,20 @@ def _look_into(context: "ssl.SSLContext", store: Store) -> None:
 def add(context: "ssl.SSLContext", bundles: "Iterable[Bundle]") -> None:
     """Let `context`, which has the system store, trust `bundles` too, which hide nothing of the store's directories."""
     bundles = list(bundles)
-    if not bundles:
-        return
-    store = search().store
-    hidden = None if store is None else _hidden(bundles, store)
-    for bundle in bundles if hidden is None else [hidden, *bundles]:
-        bundle.add_to(context)
+    addition = _with_what_they_hide(bundles, search().store) if bundles else None
+    if addition is not None:
+        addition.add_to(context)
 
 
-def _hidden(bundles: list[Bundle], store: Store) -> Bundle | None:
-    """What `bundles` would hide in the directories of `store`; OpenSSL looks for it once for each search."""
+def _with_what_they_hide(bundles: list[Bundle], store: Store | None) -> Bundle | None:
+    """`bundles`, and what OpenSSL would not find any more in the directories of `store`; once for each search."""
+    if store is None:
+        return _bundle.together(bundles)
     key = tuple(map(id, bundles))
-    if key not in store.hidden:
-        store.hidden[key] = bundles, _bundle.beside(bundles, store.directories, store.by_itself)
-    return store.hidden[key][1]
+    if key not in store.others:
+        hidden = _bundle.beside(bundles, store.directories, store.by_itself)
+        store.others[key] = bundles, _bundle.together(bundles if hidden is None else [hidden, *bundles])
+    return store.others[key][1]
 
 
 def complete(context: "ssl.SSLContext", names_directory: bool) -> None:
@@ -99,13 +93,14 @@ def complete(context: "ssl.SSLContext", names_directory: bool) -> None:
     if found.is_chosen:
         _look_into(context, found.store)
     elif names_directory:
-        _add_to_it(context, found.store)
+        if found.store.addition is not None:
+            found.store.addition.add_to(context)
 
 
 def is_all_by_itself() -> bool:
     """Whether OpenSSL by itself reads all that default trust is here."""
     store = search().store
-    return store is None or (store.by_itself and not store.added and _extra.current() is None)
+    return store is None or (store.by_itself and not store.added and _settings.extra_ca_certs() is None)
 
 
 def describe() -> dict[str, object]:

@@ -1,25 +1,25 @@
 """PEM files (RFC 7468) as text.  What is trusted of a file, OpenSSL alone decides; nothing here does."""
 
 import binascii
-import re
 
 from ._files import read
 
-_END = b"-----END CERTIFICATE-----"
 _BEGIN = b"-----BEGIN CERTIFICATE-----"
-_LINE = re.compile(rb"-----(BEGIN|END) ([A-Z0-9 ]+)-----")
+_END = b"-----END CERTIFICATE-----"
 
 
 def plain_blocks(data: bytes) -> "set[bytes] | None":
     """The texts of the certificates in `data`; None if there is more than plain certificates, or anything unusual."""
-    *pieces, rest = data.replace(b"\r\n", b"\n").split(_END)
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n")
+    *pieces, rest = data.split(_END)
     texts: set[bytes] = set()
     for piece in pieces:
-        before, begin, text = piece.partition(_BEGIN)
-        # Each at the start of a line: what is commented out, for example, is for OpenSSL to judge.
-        if b"-----" in before or b"-----" in text or not begin or ((before or texts) and not before.endswith(b"\n")):
-            return None
-        texts.add(text)
+        begin = piece.find(_BEGIN)
+        begins_a_line = piece[begin - 1 : begin] == b"\n" if begin else not texts
+        if begin < 0 or not begins_a_line or piece.count(b"-----") != 2:
+            return None  # for OpenSSL to judge: it is commented out, for example
+        texts.add(piece[begin + len(_BEGIN) :])
     return None if b"-----" in rest else texts
 
 
@@ -31,10 +31,13 @@ def fault(path: str) -> str | None:
         return str(error.strerror)
     if data.startswith(b"0\x82"):
         return "it is in DER, not in PEM: openssl x509 -inform der -in FILE -out FILE.pem"
+    import re  # here: few processes need it
+
+    marks_of = re.compile(rb"-----(BEGIN|END) ([A-Z0-9 ]+)-----")
     opened: tuple[int, bytes] | None = None
     body: list[bytes] = []
     for number, line in enumerate(data.splitlines(), 1):
-        marks = _LINE.findall(line)
+        marks = marks_of.findall(line)
         if len(marks) > 1:
             return (
                 f"line {number}: two certificates without a line break between them, so OpenSSL reads none of the file"

@@ -86,7 +86,8 @@ class Store:
         self.directories = tuple(directories)  # where it looks when a chain asks for an anchor
         self.added: dict[str, Bundle] = {}  # what OpenSSL does not look at and is trusted too, by where it lies
         self.beside: Bundle | None = None  # what that would hide in the directories
-        self.hidden: dict[tuple[int, ...], tuple[list[Bundle], Bundle | None]] = {}  # the same, of what others add
+        self.addition: Bundle | None = None  # all of that
+        self.others: dict[tuple[int, ...], tuple[list[Bundle], Bundle | None]] = {}  # the same of what settings add
 
     def bundles(self) -> list[str]:
         """The files that are in memory."""
@@ -112,6 +113,9 @@ class Search:
             self.chosen[0] = _settings.openssl(_NIX)
         self.is_chosen = self.chosen != [None, None]
         self.store = self._named() if self.is_chosen else self._found()
+        if self.store is not None:
+            beside = [] if self.store.beside is None else [self.store.beside]
+            self.store.addition = _bundle.together([*beside, *self.store.added.values()])
         self._settled = all(map(is_settled, self._looked_at.values()))
 
     def is_current(self) -> bool:
