@@ -92,9 +92,8 @@ def complete(context: "ssl.SSLContext", names_directory: bool) -> None:
         return
     if found.is_chosen:
         _look_into(context, found.store)
-    elif names_directory:
-        if found.store.addition is not None:
-            found.store.addition.add_to(context)
+    elif names_directory and found.store.addition is not None:
+        found.store.addition.add_to(context)
 
 
 def is_all_by_itself() -> bool:
