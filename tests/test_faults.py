@@ -415,7 +415,7 @@ def test_finders_are_rearranged(how: str, probe: Probe) -> None:
 @pytest.mark.parametrize("position", [0, 1])
 @pytest.mark.parametrize("error", ["ImportError", "RuntimeError", "KeyError", "OSError", "KeyboardInterrupt"])
 def test_another_finder_raises(error: str, position: int, probe: Probe) -> None:
-    """For ssl the program hears it, as ever.  For a part of this package it does not."""
+    """For ssl the program hears it, as ever.  For a part of this package it has no say."""
     before = f"""
 import sys
 class Other:
@@ -430,9 +430,9 @@ except {error} as heard:
     assert "from another finder" in str(heard)
 else:
     raise AssertionError("not heard")
-victim = {"'truststore_inject'" if error != "KeyboardInterrupt" else "'nothing'"}
+victim = "truststore_inject"
 """
-    assert probe.run(before) == (error == "KeyboardInterrupt")
+    assert probe.run(before)
 
 
 @pytest.mark.parametrize("moment", ["import", "inject", "context", "refusal", "extract"])

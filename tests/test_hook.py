@@ -442,6 +442,49 @@ beartype_all({conf})
     ]
 
 
+@pytest.mark.parametrize("early", ["", "import ssl"], ids=["", "after ssl"])
+def test_typeguard_for_every_module(early: str, urls: dict[str, str], store: Path) -> None:
+    """Its finder stands in front of ours."""
+    pytest.importorskip("typeguard")
+    code = f"""
+import json, sys
+{early}
+import typeguard
+typeguard.install_import_hook()
+{ASK}
+"""
+    assert run_code(code, urls["system"], urls["unknown"], env=environment(SSL_CERT_DIR=store)) == [
+        ["ok", "SSLCertVerificationError"],
+        "applied",
+    ]
+
+
+def test_a_library_that_was_imported_past_the_finder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "tornado.py").write_text("")
+    code = """
+import json, sys, truststore_inject
+from importlib.machinery import PathFinder
+sys.meta_path.insert(0, PathFinder)
+import tornado
+before = truststore_inject.status().patches["tornado"]
+truststore_inject.inject()
+print(json.dumps([before.state, "stands in front" in before.reason, truststore_inject.status().patches["tornado"].state]))
+"""
+    assert run_code(code, env=environment(PYTHONPATH=tmp_path)) == ["failed", True, "applied"]
+
+
+def test_where_ssl_is_not_patched_status_does_not_say_active() -> None:
+    code = """
+import json, sys, truststore_inject
+sys.modules["truststore_inject.patches._ssl"] = None  # an application that was frozen without it
+truststore_inject.inject()
+import ssl
+status = truststore_inject.status()
+print(json.dumps([status.active, status.reason.partition(":")[0], status.patches["ssl"].state]))
+"""
+    assert run_code(code, env=environment()) == [False, "ssl is not patched", "failed"]
+
+
 @pytest.mark.skipif(sys.version_info < (3, 15), reason="imports are lazy since Python 3.15")
 def test_lazy_imports(urls: dict[str, str], store: Path) -> None:
     """PEP 810: then a package may not have its parts yet when it is imported."""

@@ -15,13 +15,11 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> object:
-    if name in ("inject", "extract"):
-        from . import _startup as home
-    elif name == "status":
-        from . import _status as home  # type: ignore[no-redef]
-    else:
+    if name not in ("extract", "inject", "status"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(home, name)
+    from . import _startup
+
+    return getattr(_startup.finder.own("_status") if name == "status" else _startup, name)
 
 
 def __dir__() -> list[str]:

@@ -113,6 +113,7 @@ def unpatch_all() -> None:
 
 def _patch(name: str, module: "ModuleType", finder: "PatchFinder") -> None:
     """Patch `module`.  Where that fails the module is left as it was and the reason is recorded; the import goes on."""
+    patches.finder = finder
     try:
         patch_file = _patch_file(name)
         try:
@@ -145,6 +146,4 @@ def _forget(name: str, module: "ModuleType") -> None:
 def _patch_file(name: str) -> "Patch | Submodule":
     if name in patches.submodules:
         return patches.submodules[name]
-    module = "truststore_inject.patches._" + name
-    __import__(module)
-    return sys.modules[module]
+    return patches.own("patches._" + name)

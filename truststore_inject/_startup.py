@@ -107,14 +107,26 @@ class PatchFinder:
         if name not in self.targets:
             return _own_spec(name) if name.startswith("truststore_inject.") else None
         try:
-            from . import _hook
-
-            return _hook.find_spec(self, name, path, target)
+            spec: ModuleSpec | None = self.own("_hook").find_spec(self, name, path, target)
+            return spec
         except Exception as error:
             # The package was removed, or half of it, after this process started: nothing is patched.  Or another finder
             # has raised this: the import system asks it next, and it does so again.
             _note(f"{name} is not patched: {type(error).__name__}: {error}")
             return None
+
+    def own(self, name: str) -> "ModuleType":
+        """Import a part of this package.  No finder that somebody has put in front of this one has a say in it."""
+        full_name = f"truststore_inject.{name}"
+        in_front = sys.meta_path[:1] != [self] and full_name not in sys.modules
+        if in_front:
+            sys.meta_path.insert(0, self)
+        try:
+            __import__(full_name)
+        finally:
+            if in_front and self in sys.meta_path:
+                sys.meta_path.remove(self)
+        return sys.modules[full_name]
 
 
 def _own_spec(name: str) -> "ModuleSpec | None":

@@ -7,7 +7,7 @@ https://www.pyopenssl.org/en/latest/api/ssl.html#OpenSSL.SSL.Context.set_default
 
 import os
 
-from . import part, system_bytes, wrapping
+from . import own, part, system_bytes, wrapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ def _load_locations(
     wrapped: "Callable[..., None]", instance: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]"
 ) -> None:
     try:
-        from .. import stores
-
-        asked = stores.request(*args, **kwargs)
+        asked = own("stores").request(*args, **kwargs)
     except Exception:  # the package was half removed meanwhile
         asked = None
     if asked is None or not asked.carried:  # None: wrong arguments, stock says so in its own words

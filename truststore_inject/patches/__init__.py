@@ -10,6 +10,7 @@ and what several libraries share is in `gdal` and `libpq`: files without the und
 """
 
 import os
+import sys
 
 from .. import _record
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
     from typing import Any, Protocol
+
+    from .._startup import PatchFinder
 
     class Patch(Protocol):
         """What a patch file is."""
@@ -73,6 +76,20 @@ def part(module: "ModuleType", name: str) -> "Any":
     return getattr(module, name)
 
 
+finder: "PatchFinder | None" = None  # the hook says which
+
+
+def own(name: str) -> "ModuleType":
+    """A part of this package, imported when it is first needed.
+
+    Raises an `Exception` if it is not there: the package may be half removed since this process started.
+    """
+    if finder is None:
+        __import__(f"truststore_inject.{name}")
+        return sys.modules[f"truststore_inject.{name}"]
+    return finder.own(name)
+
+
 def system_bytes(bundle: str | None = None) -> bytes | None:
     """The system store as PEM in the place of a library's own `bundle`, see `stores._export.pem_bytes`.
 
@@ -99,14 +116,13 @@ def is_default(named: object) -> bool:
     if named is None or named == "":
         return True
     try:
-        from .. import _settings, stores
-        from ..stores import _files
+        from .. import _settings
 
-        asked = stores.request(named)
+        asked = own("stores").request(named)
         if asked is None or asked.carried or not asked.default:
             return asked is not None and bool(asked.carried)
         variables = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
-        return _settings.extra_ca_certs() is not None and not any(variables) and _files.size(named) > 0  # type: ignore[arg-type]
+        return _settings.extra_ca_certs() is not None and not any(variables) and own("stores._files").size(named) > 0
     except Exception:
         return False
 
@@ -122,11 +138,10 @@ def default_file(named: object = None) -> str | None:
 
 def _export() -> "ModuleType | None":
     try:
-        from ..stores import _export as export
+        return own("stores._export")
     except Exception as error:
         _record.note(f"the system store is not looked at: {type(error).__name__}: {error}")
         return None
-    return export
 
 
 # Why a library keeps the anchors that are compiled into it.

@@ -5,7 +5,7 @@ What names one (``CURL_CA_BUNDLE``, ``verify=``) is the user's own and goes anot
 
 import os
 
-from . import part, system_file, wrapping
+from . import own, part, system_file, wrapping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,9 +32,7 @@ def _ensure_cacert(
     wrapped: "Callable[..., None]", instance: "Any", args: "tuple[Any, ...]", kwargs: "dict[str, Any]"
 ) -> None:
     try:
-        from ..stores import _defaults
-
-        if _defaults.library(instance._cacert) is not None:
+        if own("stores._defaults").library(instance._cacert) is not None:
             instance._cacert = system_file(os.path.abspath(instance._cacert)) or instance._cacert
     except Exception:  # the package was half removed after this process started
         pass

@@ -2,7 +2,7 @@
 
 import os
 
-from . import part
+from . import own, part
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,14 +20,12 @@ def patch(module: "ModuleType") -> str | None:
     adapters = part(module, "adapters")
     bundle = adapters.DEFAULT_CA_BUNDLE_PATH
     if not os.path.exists(bundle):
-        from ..stores import _defaults
-
+        _defaults = own("stores._defaults")
         if _defaults.library(bundle) is not None:
             _replaced[module] = bundle, _defaults.PLACEHOLDER
             adapters.DEFAULT_CA_BUNDLE_PATH = _defaults.PLACEHOLDER
     if "requests" not in late or getattr(adapters, "_preloaded_ssl_context", None) is None:
         return None
-    from ..stores import _bundle
     from . import contexts
 
     def make() -> "ssl.SSLContext":
@@ -35,7 +33,7 @@ def patch(module: "ModuleType") -> str | None:
         context.load_verify_locations(bundle)
         return context
 
-    known = _bundle.read(bundle).certificates() if os.path.exists(bundle) else []
+    known = own("stores._bundle").read(bundle).certificates() if os.path.exists(bundle) else []
     return contexts.renew([adapters], "_preloaded_ssl_context", make, known)
 
 

@@ -17,6 +17,7 @@ from functools import partial, wraps
 from types import MethodType
 
 from .. import _record
+from . import own
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -260,9 +261,7 @@ def _noting(stock: "Callable[..., None]", refusal: "type[ssl.SSLCertVerification
             stock(self, *args, **kwargs)
         except refusal as error:
             try:
-                from .. import _advice
-
-                _advice.add_note(error, self)
+                own("_advice").add_note(error, self)
             except Exception:  # the package was half removed: what the program gets is the refusal
                 pass
             raise
@@ -273,8 +272,7 @@ def _noting(stock: "Callable[..., None]", refusal: "type[ssl.SSLCertVerification
 def _stores() -> "ModuleType | None":
     """Imported for the first context: many programs import ssl and never make one."""
     try:
-        from .. import stores
-
+        stores = own("stores")
         if not hasattr(stores, "load"):  # a folder without its __init__.py can be imported too
             raise ImportError("a part of this package is missing")
     except Exception as error:  # the package was half removed after this process started: stock verification
