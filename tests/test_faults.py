@@ -430,7 +430,7 @@ except {error} as heard:
     assert "from another finder" in str(heard)
 else:
     raise AssertionError("not heard")
-victim = "truststore_inject"
+victim = {"'truststore_inject'" if error != "KeyboardInterrupt" else "'nothing'"}
 """
     assert probe.run(before)
 
