@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import ssl
 import sys
 import types
 from collections.abc import Callable
@@ -19,49 +20,108 @@ from harness import (
     verdicts,
     write_bundle,
     write_directory,
+    write_record,
 )
+from places import Places, accepted, needs_openssl, renewed_ca
+from places import places as places
 
 from truststore_inject import _record
 from truststore_inject.stores import _carried
 
+# A package, its bundle, and a name in the library's module.
 PACKAGED = [
-    ("certifi", "certifi/cacert.pem"),
-    ("certifi", "pip/_vendor/certifi/cacert.pem"),
-    ("certifi", "somebody/_vendor/certifi/cacert.pem"),
-    ("botocore", "botocore/cacert.pem"),
-    ("botocore", "awscli/botocore/cacert.pem"),
-    ("boto", "boto/cacerts/cacerts.txt"),
-    ("gslib", "gslib/data/cacerts.txt"),  # gsutil
-    ("grpc", "grpc/_cython/_credentials/roots.pem"),
-    ("httplib2", "httplib2/cacerts.txt"),
-    ("requests", "requests/cacert.pem"),
-    ("stripe", "stripe/data/ca-certificates.crt"),
-    ("twilio", "twilio/conf/cacert.pem"),
+    ("certifi", "certifi/cacert.pem", "where"),
+    ("certifi", "pip/_vendor/certifi/cacert.pem", "where"),
+    ("certifi", "somebody/_vendor/certifi/cacert.pem", "where"),
+    ("botocore", "botocore/cacert.pem", "UNSIGNED"),
+    ("botocore", "awscli/botocore/cacert.pem", "UNSIGNED"),
+    ("boto", "boto/cacerts/cacerts.txt", "connect_s3"),
+    ("gslib", "gslib/data/cacerts.txt", "GSUTIL_DIR"),  # gsutil
+    ("grpc", "grpc/_cython/_credentials/roots.pem", "insecure_channel"),
+    ("httplib2", "httplib2/cacerts.txt", "HTTPSConnectionWithTimeout"),
+    ("requests", "requests/cacert.pem", "Session"),
+    ("stripe", "stripe/data/ca-certificates.crt", "api_key"),
+    ("twilio", "twilio/conf/cacert.pem", "rest"),
 ]
 
 
-def package(folder: Path, name: str, file: str) -> Path:
-    """Lay `file`, which the package `name` carries, below `folder`, with the package around it."""
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("_installed_files", "_gained"):
+        monkeypatch.setattr(_carried, name, {})
+    monkeypatch.setattr(_record, "notes", {})
+
+
+def package(folder: Path, file: str) -> Path:
+    """Lay `file` below `folder`, with packages around it; that file."""
     path = write_bundle(folder / file, [])
-    while path.parent.name != name:
-        path = path.parent
-    (path.parent / "__init__.py").touch()
-    return folder / file
+    for parent in path.parents[: len(Path(file).parts) - 1]:
+        (parent / "__init__.py").touch()
+    return path
 
 
-@pytest.mark.parametrize(("name", "file"), PACKAGED)
-def test_recognised_by_the_package_that_it_lies_in(tmp_path: Path, name: str, file: str) -> None:
-    path = package(tmp_path, name, file)
-    assert _carried.library(str(path)) == name
-    assert _carried.library(path) == name
-    assert _carried.library(os.fsencode(path)) == name
+def recognised(path: Path) -> str | None:
+    """By each of its spellings, and through links."""
+    link, folder = path.with_name("link"), path.parent.with_name("another folder")
+    link.symlink_to(path)
+    folder.symlink_to(path.parent)
+    spellings = [
+        path,
+        str(path),
+        os.fsencode(path),
+        link,
+        folder / path.name,
+        path.parent / ".." / folder.name / path.name,
+    ]
+    (found,) = {_carried.library(spelling) for spelling in spellings}
+    link.unlink()
+    folder.unlink()
+    return found
 
 
-@pytest.mark.parametrize(("name", "file"), PACKAGED)
-def test_not_by_its_name(tmp_path: Path, name: str, file: str) -> None:
-    assert _carried.library(write_bundle(tmp_path / file, [])) is None  # no package around it
-    assert _carried.library(write_bundle(tmp_path / Path(file).name, [])) is None
-    assert _carried.library(package(tmp_path / "b", name, file).with_name("corp.pem")) is None
+@pytest.mark.parametrize(("name", "file", "known"), PACKAGED)
+def test_recognised_by_what_its_installer_wrote_down(tmp_path: Path, name: str, file: str, known: str) -> None:
+    path, top = package(tmp_path, file), Path(file).parts[0]
+    write_record(tmp_path, file, f"{'gsutil' if name == 'gslib' else top}-1.0")
+    is_vendored = top not in (name, "gslib")
+    assert recognised(path) == (None if is_vendored else name)
+    if is_vendored and name == "certifi":  # an application's own folder of this name has no such module in it
+        _carried._installed_files.clear()
+        (path.parent / "core.py").write_text("def where(): ...\n")
+        assert recognised(path) == name
+
+
+@pytest.mark.parametrize(("name", "file", "known"), PACKAGED)
+def test_recognised_by_its_loaded_module(
+    tmp_path: Path, name: str, file: str, known: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a frozen application there is nothing else; an application's own module of this name is none of them."""
+    path = package(tmp_path, file)
+    is_vendored = name in ("botocore", "certifi")
+    module = types.ModuleType(f"application.{name}" if is_vendored else name)
+    depth = len(Path(file).parts) - Path(file).parts.index(name) - 1
+    module.__path__ = [str(path.parents[depth - 1])]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    assert recognised(path) is None
+    setattr(module, known, object())
+    assert recognised(path) == name
+    monkeypatch.delitem(sys.modules, module.__name__)
+    monkeypatch.setitem(sys.modules, f"another.{name}", module)
+    assert recognised(path) == (name if is_vendored else None)
+    module.__path__ = [str(tmp_path)]
+    assert recognised(path) is None
+
+
+@pytest.mark.parametrize(("name", "file", "known"), PACKAGED)
+def test_never_by_the_name_of_a_folder(tmp_path: Path, name: str, file: str, known: str) -> None:
+    """An application pins what it has there, also if it was installed."""
+    assert recognised(write_bundle(tmp_path / "a" / file, [])) is None
+    assert recognised(package(tmp_path / "b", file)) is None
+    assert recognised(write_bundle(tmp_path / Path(file).name, [])) is None
+    path = package(tmp_path / "c", f"application/{file}")
+    write_record(tmp_path / "c", f"application/{file}", "application-1.0")
+    assert recognised(path) is None
+    assert recognised(package(tmp_path / "d", file).with_name("corp.pem")) is None
 
 
 @pytest.mark.parametrize("path", ["", "/etc/corp/cacert.pem", "cacert.pem", "/", 5, None, b"\xff", "a\0b", object()])
@@ -77,15 +137,6 @@ def test_the_real_ones() -> None:
     assert _carried.library(certifi.where()) == "certifi"
     assert _carried.library(vendored.where()) == "certifi"
     assert _carried.library(os.path.join(botocore.__path__[0], "cacert.pem")) == "botocore"
-
-
-def test_a_frozen_application_has_only_the_data_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write_bundle(tmp_path / "certifi" / "cacert.pem", [])
-    assert _carried.library(path) is None
-    frozen = types.ModuleType("application.certifi")
-    frozen.__path__ = [str(path.parent)]
-    monkeypatch.setitem(sys.modules, "application.certifi", frozen)
-    assert _carried.library(path) == "certifi"
 
 
 def test_certifi_inside_a_zip_file(urls: dict[str, str], store: Path, authorities: Authorities, tmp_path: Path) -> None:
@@ -116,58 +167,145 @@ print(json.dumps(len(c.get_ca_certs())))
         assert run_code(code, "", str(own), env=env) == (0 if contents else 2)
 
 
+# --- what it gained ---
+
+
 class Installed:
-    """A certifi that an installer laid down, with its RECORD."""
+    """A certifi as an installer laid it down, beside a store with `system`: `default` is what a context gets of both."""
 
     def __init__(self, folder: Path, authorities: Authorities) -> None:
         with shadow_certifi(folder, authorities.bundled):
             self.folder = folder
         self.bundle = folder / "certifi" / "cacert.pem"
         self.record = folder / "certifi-2026.1.1.dist-info" / "RECORD"
-        self.record.parent.mkdir()
-        self.record.write_text(
-            f"certifi/__init__.py,sha256=x,94\ncertifi/cacert.pem,sha256=x,{self.bundle.stat().st_size}\n"
-            "certifi-2026.1.1.dist-info/RECORD,,\n"
-        )
+        self.data = self.bundle.read_bytes()
+        self._everybody = authorities.system, authorities.bundled, authorities.private, authorities.unknown
+
+    def default(self) -> list[bool]:
+        """What of the system's CA, certifi's, the company's and a stranger's is accepted."""
+        context = ssl.create_default_context(cafile=str(self.bundle))
+        return accepted(context, *self._everybody)
 
 
-@pytest.mark.parametrize("record", ["as installed", "none", "corrupt"])
-def test_a_ca_that_was_added_to_certifis_file_is_kept(
-    record: str, urls: dict[str, str], store: Path, authorities: Authorities, tmp_path: Path
+@pytest.fixture
+def installed(tmp_path: Path, authorities: Authorities, places: Places) -> Installed:
+    places.debian(authorities.system)
+    return Installed(tmp_path / "site", authorities)
+
+
+NOTHING, ADDED, ALL = [True, False, False, False], [True, False, True, False], [True, True, True, False]
+
+
+@needs_openssl
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("as installed", NOTHING),
+        ("appended", ADDED),
+        ("appended with a comment", ADDED),
+        ("prepended", ADDED),
+        ("a comment appended", NOTHING),
+        ("a line break appended", NOTHING),
+        ("not ASCII appended", ADDED),
+        ("something corrupt appended", NOTHING),
+        ("touched", NOTHING),
+        ("rewritten", ALL),
+        ("rewritten, of the same size", [True, False, False, False]),
+    ],
+)
+def test_what_somebody_added_is_kept_and_only_that(
+    how: str, expected: list[bool], installed: Installed, authorities: Authorities
 ) -> None:
+    added, data = authorities.private.cert_pem.bytes(), installed.data
+    content = {
+        "appended": data + added,
+        "appended with a comment": data + b"\n# the company's\n" + added,
+        "prepended": added + data,
+        "a comment appended": data + b"# hello\n",
+        "a line break appended": data + b"\n",
+        "not ASCII appended": data + "# für uns\n".encode() + added,
+        "something corrupt appended": data + b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        "rewritten": b"# by a tool\n" + data + added,
+    }.get(how, data)
+    if how != "rewritten, of the same size":
+        installed.bundle.write_bytes(content)
+    if how == "touched":
+        os.utime(installed.bundle)
+    assert installed.default() == expected
+    assert any(str(installed.bundle) in note for note in _record.notes) == (expected != NOTHING)
+
+
+@needs_openssl
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ("certifi/cacert.pem,,{size}\n", ADDED),
+        ("certifi/cacert.pem,md5=x,{size}\n", ADDED),
+        ("certifi/cacert.pem,,\n", NOTHING),
+        ("certifi/cacert.pem,,nonsense\n", NOTHING),
+        ("certifi/__init__.py,,{size}\n", NOTHING),
+        ("", NOTHING),
+        (None, NOTHING),
+    ],
+)
+def test_what_was_installed_is_what_was_written_down(
+    record: str | None,
+    expected: list[bool],
+    installed: Installed,
+    authorities: Authorities,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where it was not, nothing tells that the file was changed."""
+    module = types.ModuleType("application.certifi")
+    module.__path__, module.where = [str(installed.bundle.parent)], None  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    installed.record.unlink()
+    if record is not None:
+        installed.record.write_text(record.format(size=len(installed.data)))
+    installed.bundle.write_bytes(installed.data + authorities.private.cert_pem.bytes())
+    assert installed.default() == expected
+
+
+@needs_openssl
+@pytest.mark.parametrize("version", ["2026.1.1+company.1", "2026.1.1"])
+def test_a_companys_own_build(version: str, installed: Installed, authorities: Authorities) -> None:
+    """The local label of its version (PEP 440) tells it: its bundle is trusted in addition to the store."""
+    shutil.rmtree(installed.record.parent)
+    installed.bundle.write_bytes(installed.data + authorities.private.cert_pem.bytes())
+    write_record(installed.folder, "certifi/cacert.pem", f"certifi-{version}")
+    assert installed.default() == (ALL if "+" in version else NOTHING)
+
+
+@needs_openssl
+def test_a_change_is_seen_by_the_next_context(installed: Installed, authorities: Authorities) -> None:
+    assert installed.default() == NOTHING
+    with installed.bundle.open("ab") as file:
+        file.write(authorities.private.cert_pem.bytes())
+    assert installed.default() == ADDED
+    installed.bundle.write_bytes(installed.data)
+    assert installed.default() == NOTHING
+
+
+@needs_openssl
+def test_what_was_added_hides_nothing_in_the_store(installed: Installed, places: Places) -> None:
+    old, new = renewed_ca()
+    shutil.rmtree(places.path("/etc/ssl/certs"))
+    places.path("/usr/lib/ssl/certs").unlink()
+    places.debian(old)
+    with installed.bundle.open("ab") as file:
+        file.write(new.cert_pem.bytes())
+    assert accepted(ssl.create_default_context(cafile=str(installed.bundle)), old, new) == [True, True]
+
+
+def test_a_process_sees_it(urls: dict[str, str], store: Path, authorities: Authorities, tmp_path: Path) -> None:
     installed = Installed(tmp_path, authorities)
     env = environment(SSL_CERT_DIR=store, PYTHONPATH=installed.folder)
     cases = {case: urls[case] for case in ("system", "bundled", "private", "unknown")}
-    untouched = {"system": "accepted", "bundled": "refused", "private": "refused", "unknown": "refused"}
+    untouched = dict.fromkeys(cases, "refused") | {"system": "accepted"}
     assert verdicts("requests_get", cases, env=env) == untouched
     with installed.bundle.open("ab") as bundle:
         bundle.write(authorities.private.cert_pem.bytes())
-    if record == "as installed":
-        assert verdicts("requests_get", cases, env=env) == {**untouched, "bundled": "accepted", "private": "accepted"}
-        return
-    installed.record.unlink() if record == "none" else installed.record.write_text("certifi/cacert.pem,,nonsense\n")
-    assert verdicts("requests_get", cases, env=env) == untouched  # nothing tells that it was changed
-
-
-def test_the_status_says_so(tmp_path: Path, authorities: Authorities, monkeypatch: pytest.MonkeyPatch) -> None:
-    installed = Installed(tmp_path, authorities)
-    monkeypatch.setattr(_record, "notes", {})
-    assert _carried.without_defaults(str(installed.bundle)) == (None, None, None)
-    assert not _record.notes
-    with installed.bundle.open("ab") as bundle:
-        bundle.write(authorities.private.cert_pem.bytes())
-    assert _carried.without_defaults(str(installed.bundle)) == (str(installed.bundle), None, None)
-    assert any(str(installed.bundle) in note for note in _record.notes)
-
-
-def test_a_vendored_bundle_is_looked_up_in_its_own_record(tmp_path: Path) -> None:
-    path = package(tmp_path, "certifi", "pip/_vendor/certifi/cacert.pem")
-    for folder in (tmp_path / "pip", tmp_path / "pip" / "_vendor"):
-        (folder / "__init__.py").touch()
-    record = tmp_path / "pip-26.0.dist-info" / "RECORD"
-    record.parent.mkdir()
-    record.write_text("pip/_vendor/certifi/cacert.pem,sha256=x,1234\n")
-    assert _carried._recorded_size(str(path)) == 1234
+    assert verdicts("requests_get", cases, env=env) == {**untouched, "private": "accepted"}
 
 
 def test_a_missing_bundle_does_not_matter(

@@ -54,7 +54,7 @@ def library(path: object) -> str | None:
             if (
                 file == f"{folder}/{tail}"
                 and folder.rpartition("/")[2] == package
-                and (_is_loaded(package, folder, known) or _installed(file) is not None)
+                and (_is_loaded(package, folder, known) or _is_installed(package, folder, file))
             ):
                 return package
     except Exception:  # not a path, no working directory, a strange module: then it is the user's own
@@ -84,13 +84,23 @@ _CONDAS = ("ssl/cacert.pem", "ssl/cert.pem", "ssl/certs", "Library/ssl/cacert.pe
 
 
 def _is_loaded(package: str, folder: str, known: str) -> bool:
-    # certifi is the one that others vendor as it is (pip._vendor.certifi).
+    # These are vendored as they are (pip._vendor.certifi, awscli.botocore).
     return any(
-        (name == package or package == "certifi")
+        (name == package or package in ("botocore", "certifi"))
         and known in vars(module)
         and any(resolve(place) == folder for place in getattr(module, "__path__", ()))
         for name, module in _modules(package)
     )
+
+
+def _is_installed(package: str, folder: str, file: str) -> bool:
+    """Whether an installer laid `file` down for the library, and not for an application with a folder of that name."""
+    is_vendored = package == "certifi" and bool(size(f"{folder}/core.py"))
+    return _installed(file) is not None and (is_vendored or not _is_package(os.path.dirname(folder)))
+
+
+def _is_package(folder: str) -> bool:
+    return bool(identity(f"{folder}/__init__.py"))  # which is empty in many
 
 
 def _modules(name: str) -> "Iterator[tuple[str, ModuleType]]":
@@ -145,7 +155,7 @@ def _look_up(file: str) -> Installed | None:
     https://packaging.python.org/en/latest/specifications/recording-installed-packages/#the-record-file
     """
     top = os.path.dirname(file)
-    while size(f"{os.path.dirname(top)}/__init__.py"):
+    while _is_package(os.path.dirname(top)):
         top = os.path.dirname(top)
     site_packages, package = os.path.split(top)
     tail = file[len(site_packages) + 1 :]
