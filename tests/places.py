@@ -57,11 +57,12 @@ class Places:
 
     def built_for(self, openssldir: str) -> None:
         """The directory that OpenSSL was built for."""
-        from truststore_inject.stores import _places
+        from truststore_inject.stores import _openssl, _places
 
         self.openssldir = openssldir
         file, directory = f"{self.root}{openssldir}/cert.pem", f"{self.root}{openssldir}/certs"
-        self._monkeypatch.setattr(_places, "built_in", lambda: ("SSL_CERT_FILE", file, "SSL_CERT_DIR", directory))
+        for module in (_places, _openssl):
+            self._monkeypatch.setattr(module, "built_in", lambda: ("SSL_CERT_FILE", file, "SSL_CERT_DIR", directory))
         for name, place in (("SSL_CERT_FILE", file), ("SSL_CERT_DIR", directory)):
             if name not in os.environ:
                 os.putenv(name, place)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import ssl
@@ -26,7 +28,7 @@ from places import Places, accepted, needs_openssl, renewed_ca
 from places import places as places
 
 from truststore_inject import _record
-from truststore_inject.stores import _carried
+from truststore_inject.stores import _carried, _openssl
 
 # A package, its bundle, and a name in the library's module.
 PACKAGED = [
@@ -295,6 +297,25 @@ def test_what_was_added_hides_nothing_in_the_store(installed: Installed, places:
     with installed.bundle.open("ab") as file:
         file.write(new.cert_pem.bytes())
     assert accepted(ssl.create_default_context(cafile=str(installed.bundle)), old, new) == [True, True]
+
+
+@needs_openssl
+def test_what_somebody_added_to_conda_s_bundle_is_kept(places: Places, authorities: Authorities) -> None:
+    prefix = places.prefix("/opt/conda", conda=True)
+    places.built_for("/opt/conda/ssl")
+    bundle = places.bundle("/opt/conda/ssl/cacert.pem", [authorities.bundled])
+    places.link("/opt/conda/ssl/cert.pem", "/opt/conda/ssl/cacert.pem")
+    data = bundle.read_bytes()
+    entry = {"_path": "ssl/cacert.pem", "size_in_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    record = prefix / "conda-meta" / "ca-certificates-2026.1.1-0.json"
+    record.write_text(json.dumps({"paths_data": {"paths": [entry]}}))
+    places.debian(authorities.system)
+    everybody = authorities.system, authorities.bundled, authorities.private
+    assert accepted(ssl.create_default_context(), *everybody) == [True, False, False]
+    with bundle.open("ab") as file:
+        file.write(authorities.private.cert_pem.bytes())
+    _openssl._found = None
+    assert accepted(ssl.create_default_context(), *everybody) == [True, False, True]
 
 
 def test_a_process_sees_it(urls: dict[str, str], store: Path, authorities: Authorities, tmp_path: Path) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import os
 import shutil
 import ssl
@@ -232,24 +230,6 @@ def test_a_tool_s_bundle_is_the_last_resort(places: Places, authorities: Authori
     assert accepts(default(), authorities.bundled)
     places.debian(authorities.system)
     assert accepted(default(), authorities.bundled, authorities.system) == [False, True]
-
-
-def test_what_somebody_added_to_conda_s_bundle_is_kept(places: Places, authorities: Authorities) -> None:
-    prefix = places.prefix("/opt/conda", conda=True)
-    places.built_for("/opt/conda/ssl")
-    bundle = places.bundle("/opt/conda/ssl/cacert.pem", [authorities.bundled])
-    places.link("/opt/conda/ssl/cert.pem", "/opt/conda/ssl/cacert.pem")
-    data = bundle.read_bytes()
-    entry = {"_path": "ssl/cacert.pem", "size_in_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    record = prefix / "conda-meta" / "ca-certificates-2026.1.1-0.json"
-    record.write_text(json.dumps({"paths_data": {"paths": [entry]}}))
-    places.debian(authorities.system)
-    everybody = authorities.system, authorities.bundled, authorities.private
-    assert accepted(default(), *everybody) == [True, False, False]
-    with bundle.open("ab") as file:
-        file.write(authorities.private.cert_pem.bytes())
-    _openssl._found = None
-    assert accepted(default(), *everybody) == [True, False, True]
 
 
 # --- the distribution's bundle belongs to it ---

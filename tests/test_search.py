@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from harness import Authorities, write_directory
+from harness import Authorities
 from places import Places, accepted, accepts, needs_openssl, stock, subject_hash
 from places import places as places
 
@@ -110,14 +110,3 @@ def test_a_directory_that_gains_or_loses_all_is_looked_at_again(
     for file in folder.iterdir():
         file.unlink()
     assert _openssl.search().store is None
-
-
-def test_the_machines_default_is_told_by_what_lies_there(places: Places, authorities: Authorities) -> None:
-    places.debian(authorities.system)
-    link = places.link("/srv/ca.pem", BUNDLE)
-    for path in (link, places.path(BUNDLE), places.path("/etc/ssl/certs"), places.path("/usr/lib/ssl/certs")):
-        assert _places.is_default(path), path
-        assert _places.is_default(os.fsencode(path)), path
-    copy = places.bundle("/srv/copy.pem", [authorities.system])
-    for path in (copy, "/nonexistent", write_directory(places.root / "srv" / "certs", [authorities.system])):
-        assert not _places.is_default(path), path

@@ -71,9 +71,12 @@ def is_a_tools() -> bool:
 
 
 def is_default(path: "Path") -> bool:
-    """Whether `path` is the machine's default: the distribution's file or directory, or OpenSSL's own."""
+    """Whether `path` is the machine's default: the distribution's file or directory, or OpenSSL's own.
+
+    OpenSSL's own may be a tool's: this is asked of what is not replaced by the distribution's.
+    """
     _, file, _, directory = built_in()
-    return is_one_of(path, *BUNDLES, *DIRECTORIES) or (is_one_of(path, file, directory) and not is_a_tools())
+    return is_one_of(path, *BUNDLES, *DIRECTORIES, file, directory)
 
 
 class Store:
