@@ -16,6 +16,7 @@ from harness import (
     Server,
     environment,
     openssl_store,
+    rehash,
     run_code,
     verdicts,
     write_bundle,
@@ -337,3 +338,49 @@ def test_an_anchor_that_the_store_rejects_for_servers_is_not_handed_on(
     said = verdicts(client, urls, env=env, servers=servers)
     assert said["private"] == "refused"
     assert said["system"] == "accepted" or not shared
+
+
+WHOLE = """
+import json, sys
+from truststore_inject.stores import _bundle, _export, listing
+asked = []
+read_alone = _bundle.read_alone
+_bundle.read_alone = lambda path: (asked.append(path), read_alone(path))[1]
+path = _export.pem_file()
+one_by_one, text = len(asked), open(path).read()
+from truststore_inject.stores import _pem
+print(json.dumps([path, one_by_one > 0, set(_pem.certificates(path)) == {anchor for _, anchor in listing()}]))
+"""
+
+
+@openssl_store
+@pytest.mark.parametrize(
+    ("in_bundle", "in_directory", "whole"),
+    [
+        (["system", "private"], ["system"], True),
+        (["system"], ["system", "private"], False),
+        (["system", "commented"], ["system", "private"], False),
+        (["system", "twice"], ["system"], True),
+        (["system", "private"], ["system", "two in one"], False),
+    ],
+)
+def test_a_bundle_that_is_the_store_is_told_by_its_text(
+    in_bundle: list[str], in_directory: list[str], whole: bool, authorities: Authorities, tmp_path: Path
+) -> None:
+    """Else each file of the directory is read by OpenSSL, one by one."""
+    texts = {name: getattr(authorities, name).cert_pem.bytes() for name in ("system", "private", "unknown")}
+    texts["commented"] = b"# " + texts["private"]
+    texts["twice"] = texts["system"]
+    texts["two in one"] = texts["private"] + texts["unknown"]
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_bytes(b"".join(texts[name] for name in in_bundle))
+    directory = write_directory(tmp_path / "directory", [authorities.system])
+    for name in in_directory[1:]:
+        # A file of two is no file for rehash: its name is that of the first.
+        (directory / "other.pem").write_bytes(texts["private"])
+        rehash(directory)
+        (directory / "other.pem").write_bytes(texts[name])
+    env = environment(SSL_CERT_FILE=bundle, SSL_CERT_DIR=directory)
+    path, one_by_one, right = run_code(WHOLE, env=env)
+    assert right
+    assert (path == str(bundle), one_by_one) == (whole, not whole)

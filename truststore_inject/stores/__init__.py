@@ -20,6 +20,8 @@ Where the operating system verifies there are three more, elsewhere they are Non
 
 And for what needs a list of anchors:
 
+``whole_bundle() -> str | None``
+    A file that holds all of the store and nothing else, if that is to be seen without reading each anchor.
 ``on_demand``
     Whether the store lacks what no chain has needed yet: then a library's own bundle is trusted in addition to it.
 ``distrusted() -> frozenset[bytes]``
@@ -59,6 +61,7 @@ else:
     from . import _openssl as _platform
 
 listing = _lister.listing
+whole_bundle = _platform.whole_bundle
 
 
 def is_all_by_itself() -> bool:

@@ -21,7 +21,7 @@ import ssl
 import sys
 
 from .. import _record, _settings
-from . import _bundle, _carried, _extra, _files, describe, distrusted, interpositions, listing, on_demand
+from . import _bundle, _carried, _extra, _files, describe, distrusted, interpositions, listing, on_demand, whole_bundle
 
 # For each setting of the variables that decide: the store as PEM.
 _texts: "dict[tuple[str | None, ...], bytes]" = {}
@@ -92,11 +92,12 @@ def _identity(path: str) -> "tuple[int, ...]":
 
 def _anchors(kept: str | None) -> "list[bytes]":
     """The anchors (DER), each once; none if the store holds none, whatever the settings would add."""
-    anchors = [anchor for _, anchor in listing()]
+    whole = whole_bundle()
+    anchors = [anchor for _, anchor in listing()] if whole is None else _bundle.read(whole).certificates()
     if not anchors:
         _record.note("no usable system store: the library's own default stays")
         return []
-    if not _bundle.can_share() and any(map(_has_trust_settings, _places())):
+    if whole is None and not _bundle.can_share() and any(map(_has_trust_settings, _places())):
         # Only OpenSSL knows whom they reject, and it cannot be asked here.
         _record.note("the system store has trust settings: a library with a TLS stack of its own keeps its default")
         return []
@@ -138,7 +139,8 @@ def _whole_bundle(anchors: "list[bytes]") -> str | None:
     """The machine's own bundle, if it holds `anchors`, all of them and no others."""
     if interpositions is not None:  # what the variables name is trusted in addition to the store there
         return None
-    for bundle in describe()["bundles"]:
+    whole = whole_bundle()
+    for bundle in describe()["bundles"] if whole is None else [whole]:
         with contextlib.suppress(OSError):  # ssl.SSLError is one
             if not _has_trust_settings(bundle) and set(anchors) == set(_bundle.read(bundle).certificates()):
                 return str(bundle)

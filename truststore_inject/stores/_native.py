@@ -129,6 +129,10 @@ def _give_back(context: ssl.SSLContext, trust: _Trust) -> None:
         _contexts.pop(context, None)
 
 
+def whole_bundle() -> None:
+    """See `truststore_inject.stores`: no file is the store here."""
+
+
 def describe() -> dict[str, object]:
     """See `truststore_inject.stores`.  `anchors` is None where the operating system does not say how many there are."""
     system = _system()

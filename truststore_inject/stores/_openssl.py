@@ -4,10 +4,10 @@ import _ssl
 import os
 
 from .. import _settings
-from . import _bundle
+from . import _bundle, _pem
 from ._bundle import Bundle, load_verify_locations
-from ._files import hashed, resolve, size
-from ._places import Search, Store, built_in, is_one_of
+from ._files import hashed, read, resolve, size
+from ._places import BUNDLES, Search, Store, built_in, is_one_of
 from ._places import is_default as is_default
 
 TYPE_CHECKING = False
@@ -113,6 +113,43 @@ def describe() -> dict[str, object]:
         "anchors": sum(1 for _ in listing()),
         "left_out": [{"path": path, "reason": reason} for path, reason in found.left_out.items()],
     }
+
+
+def whole_bundle() -> str | None:
+    """See `truststore_inject.stores`."""
+    global _whole
+    found, known = search(), _whole
+    if found.store is None:
+        return None
+    if known is None or known[0] is not found.store:
+        try:
+            known = _whole = found.store, _find_whole(found.store, [] if found.is_chosen else BUNDLES)
+        except OSError:  # ssl.SSLError is one
+            return None
+    return known[1]
+
+
+# The store that was looked at, and what was found.
+_whole: "tuple[Store, str | None] | None" = None
+
+
+def _find_whole(store: Store, others: "Sequence[str]") -> str | None:
+    """A bundle with each text of the directories: OpenSSL takes ten times as long for their files, one by one.
+
+    It is the one that is in memory, else of `others` the first that there is.
+    """
+    in_memory = store.bundles()
+    path = next(filter(size, in_memory or others), None)
+    texts = None if path is None or len(in_memory) > 1 else _pem.plain_blocks(read(path))
+    if not texts or path is None:
+        return None
+    files = [file for directory in store.directories for file in hashed(directory) if size(file)]
+    held = [_pem.plain_blocks(read(file)) for file in files]
+    if any(text is None or len(text) != 1 or not text <= texts for text in held):
+        return None  # there is more in the directories, or it takes OpenSSL to tell
+    if not in_memory and set().union(*filter(None, held)) != texts:
+        return None
+    return path if len(_bundle.read(path).certificates()) == len(texts) else None
 
 
 def listing() -> "Iterator[tuple[str, bytes]]":
