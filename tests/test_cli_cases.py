@@ -421,10 +421,17 @@ def test_a_child_that_says_nothing() -> None:
         _children.ask("", env=os.environ, limit=60, python="/nonexistent/python")
 
 
-def test_which_clients_are_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        _clients, "CLIENTS", {"of Python": ("ssl", None), "gone": ("no_such", None), "half": ("no.x", None)}
-    )
+def test_which_clients_are_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "__init__.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(tmp_path)
+    clients = {
+        "of Python": ("ssl", None),
+        "gone": ("no_such", None),
+        "half": ("no.x", None),
+        "broken": ("broken.x", None),
+    }
+    monkeypatch.setattr(_clients, "CLIENTS", clients)
     assert _judges.installed() == {"of Python": ""}
 
 

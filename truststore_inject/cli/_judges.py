@@ -24,7 +24,7 @@ def installed() -> dict[str, str]:
         try:
             if importlib.util.find_spec(module) is None:
                 continue
-        except ImportError:
+        except Exception:  # not there, or broken: the package that holds the module is imported
             continue
         try:
             found[name] = metadata.version(module.partition(".")[0])

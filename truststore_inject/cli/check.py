@@ -72,5 +72,5 @@ def _seconds(text: str) -> float:
     except ValueError:
         value = 0
     if not 0 < value < 3600:
-        raise argparse.ArgumentTypeError("a number of seconds, more than 0 and less than 3600")
+        raise argparse.ArgumentTypeError("must be a number of seconds, more than 0 and less than 3600")
     return value
