@@ -125,7 +125,8 @@ wrapped(port, context).close()
 os.environ[{variable!r}] = "1"
 print(json.dumps(refusal(port, context)))
 """
-    _, message = child(code, ports, env=macos())
+    number, message = child(code, ports, env=macos())
+    assert number == -26276
     assert message.startswith("macOS could not be asked: ")
     assert reason in message
 

@@ -9,7 +9,7 @@ from harness import environment, run_code
 from native import SYSTEM, child, linux, native
 
 pytest.importorskip("cryptography", reason="the stand-in for the operating system is its verifier")
-pytestmark = linux
+pytestmark = [linux, pytest.mark.long]
 
 # What truststore's function may become one day.  `verify` is the stand-in's, which does as truststore does today.
 CHANGED = {
@@ -133,7 +133,7 @@ from truststore_inject import stores
 from truststore_inject.stores import _native, _verifier
 _native.sys = _verifier.sys = Sys("sys")
 stores._platform = _native
-for name in ("describe", "interpositions", "keep_stock", "release"): setattr(stores, name, getattr(_native, name))
+for name in ("interpositions", "keep_stock", "release"): setattr(stores, name, getattr(_native, name))
 """
 
 

@@ -67,5 +67,5 @@ if os.environ.get("TRUSTSTORE_INJECT") != "0":
 
     _native._native_function = lambda: verify
     stores._platform = _native
-    for name in ("describe", "interpositions", "keep_stock", "release"):
+    for name in ("interpositions", "keep_stock", "release"):
         setattr(stores, name, getattr(_native, name))

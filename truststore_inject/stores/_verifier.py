@@ -33,6 +33,8 @@ _NO_TRUSTD = -26276
 class CouldNotBeAsked(Exception):
     """The operating system has not said anything about the chain."""
 
+    verify_code = _NO_TRUSTD
+
 
 def native_function() -> "Ask":
     """truststore's function for this system.  Raises `Exception` where there is none that can be used."""
