@@ -132,6 +132,7 @@ def test_a_file_in_a_directory_that_is_wrong(debian: Places, authorities: Author
     folder = write_directory(tmp_path / "extra", [authorities.private])
     (folder / "README").write_text("who put this here\n")
     (folder / "folder").mkdir()
+    write_bundle(folder / ".ca-0.pem.swp", [authorities.unknown])  # an editor's
     assert accepted(named(debian, folder), authorities.private, authorities.unknown) == [True, False]
     assert list(reasons()) == [str(folder / "README")]
     empty = tmp_path / "empty"
