@@ -274,8 +274,8 @@ def bare() -> ssl.SSLContext:
 class Stock:
     """What a stock Python does that is told what the contract says."""
 
-    def __init__(self, layout: Layout, judge: Any) -> None:
-        self.layout, self.judge = layout, judge
+    def __init__(self, layout: Layout, judge: Any, *, bundle_first: bool = False) -> None:
+        self.layout, self.judge, self.bundle_first = layout, judge, bundle_first
 
     def default(self, context: ssl.SSLContext) -> None:
         context.set_default_verify_paths()
@@ -283,11 +283,8 @@ class Stock:
             return
         own = bare()
         own.set_default_verify_paths()
-        judged = {name: self.judge(own, name) for name in self.layout.kit["servers"] if name != "noca"}
-        found = {name: "pem" for name, said in judged.items() if said == "accepted"}
-        found |= {name: "reject" for name, said in judged.items() if said == "refused 28"}
-        usable = bool(self.in_memory(own))
-        if usable and (not self.layout.distribution or self.layout.adds_nothing):
+        rejected = {name for name in self.layout.kit["servers"] if self.judge(own, name) == "refused 28"}
+        if self.in_memory(own) and (not self.layout.distribution or self.layout.adds_nothing):
             return
         probe = bare()
         try:
@@ -296,13 +293,20 @@ class Stock:
             return
         if not probe.cert_store_stats()["x509_ca"]:
             return
-        added = [anchor["subject"] for anchor in probe.get_ca_certs()]
-        for name, kind in found.items():  # nothing that is added hides what OpenSSL finds by itself
-            file = OWN / "found.pem"
-            file.write_text(self.layout.kit["cas"][name][kind])
+        # Nothing that is added hides what OpenSSL finds by itself, which is in memory now.
+        if self.bundle_first:
+            context.load_verify_locations(BUNDLE)
+        held, added = own.get_ca_certs(True), [anchor["subject"] for anchor in probe.get_ca_certs()]
+        for name, ca in self.layout.kit["cas"].items():
             anchor = bare()
-            anchor.load_verify_locations(file)
-            if anchor.get_ca_certs()[0]["subject"] in added:
+            anchor.load_verify_locations(cadata=ca["pem"])
+            if (
+                anchor.get_ca_certs()
+                and anchor.get_ca_certs()[0]["subject"] in added
+                and anchor.get_ca_certs(True)[0] in held
+            ):
+                file = OWN / "found.pem"
+                file.write_text(ca["reject"] if name in rejected else ca["pem"])
                 context.load_verify_locations(file)
         context.load_verify_locations(BUNDLE)
 
@@ -443,18 +447,26 @@ def judge_all(work: dict[str, Any]) -> list[Any]:
 
     for number in range(work["layouts"]):
         layout = Layout(kit, f"{work['seed']}-{number}")
-        on = (Stock if work["stock"] else Ours)(layout, judge)
+        # Of two anchors with one subject OpenSSL takes the first.  Where one is in the directory and the other in the bundle,
+        # no order is stock's: what either accepts has to be accepted, and what is rejected is rejected.
+        ons = (
+            [Stock(layout, judge), Stock(layout, judge, bundle_first=True)] if work["stock"] else [Ours(layout, judge)]
+        )
         programs = layout.random.sample(PROGRAMS, work["programs"])
         found = {}
         for program in programs:
             try:
-                context = program(on)
+                contexts = [program(on) for on in ons]
             except (OSError, ValueError) as error:
                 found[program.__name__] = f"{type(error).__name__}: {error}"
                 continue
-            found[program.__name__] = {name: judge(context, name) for name in servers}
+            found[program.__name__] = {name: best([judge(context, name) for context in contexts]) for name in servers}
         verdicts.append({"layout": layout.said, "verdicts": found})
     return verdicts
+
+
+def best(said: list[str]) -> str:
+    return min(said, key=lambda one: ["refused 28", "accepted"].index(one) if one in ("refused 28", "accepted") else 2)
 
 
 # --- the comparison ---
