@@ -11,8 +11,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import mutations
 import pytest
 from harness import OS_VERIFIES, Authorities, Venv, environment, run, run_code, write_directory
+
+from truststore_inject import _settings
 
 # What somebody may leave lying about: the names that this package imports, at start or later.
 PLANTED = ("truststore_inject", "patches", "stores", "_hook", "wrapt", "truststore", "certifi", "sitecustomize")
@@ -134,6 +137,17 @@ def test_the_caller_of_a_process_with_more_rights_does_not_widen_what_it_trusts(
             stock, *_ = run_code(JUDGE, rights, urls["private"], env={**env, "TRUSTSTORE_INJECT": "0"})
             assert run_code(JUDGE, rights, urls["private"], env=env) == [stock, True, True], (env, rights)
             assert stock == ("ok" if "TRUSTSTORE_INJECT_EXTRA_CA_CERTS" not in env else "SSLCertVerificationError")
+
+
+@unix
+def test_rights_that_nobody_can_tell_are_more_rights(
+    monkeypatch: pytest.MonkeyPatch, ca_file: Callable[[str], Path]
+) -> None:
+    monkeypatch.setenv("TRUSTSTORE_INJECT_EXTRA_CA_CERTS", str(ca_file("private")))
+    monkeypatch.setenv("TRUSTSTORE_INJECT_X509_STRICT", "0")
+    for known, widened in ((False, True), (None, False), (True, False)):
+        monkeypatch.setattr(_settings, "_more_rights", [known])
+        assert (_settings.extra_ca_certs() is not None, not _settings.x509_strict()) == (widened, widened)
 
 
 @pytest.fixture(scope="module")
@@ -284,6 +298,19 @@ print(json.dumps([again == path, open(again, "rb").read() == content, _export.pe
 """
     env = environment(SSL_CERT_DIR=store, TMPDIR=tmp_path)
     assert run_code(code, "freebsd14", env=env) == [False, True, True]
+
+
+# ------------------------------------------------------------------------------------------------ the tests themselves
+
+
+def test_each_change_of_the_mutation_run_can_be_made() -> None:
+    """What it replaces stands in the package once: see mutations.py."""
+    counts = {
+        mutation.what: (mutations.PACKAGE / mutation.file).read_text(encoding="utf-8").count(mutation.old)
+        for mutation in mutations.MUTATIONS
+    }
+    assert {what: count for what, count in counts.items() if count != 1} == {}
+    assert all((mutations.TESTS / file).exists() for mutation in mutations.MUTATIONS for file in mutation.tests)
 
 
 # ------------------------------------------------------------------------------------------------------- audit events
