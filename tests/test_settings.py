@@ -72,3 +72,18 @@ def test_x509_strict_0_is_for_default_trust_only(lax_server: tuple[str, Path], s
     env = environment(SSL_CERT_DIR=store, TRUSTSTORE_INJECT_X509_STRICT="0")
     demanded = "refused" if sys.version_info >= (3, 13) else "accepted"
     assert verdicts("urllib_request", {"lax": url}, env=env, trust=str(ca)) == {"lax": demanded}
+
+
+@pytest.mark.parametrize("strict", ["0", "1"])
+def test_no_other_flag_of_a_context_is_touched(strict: str, store: Path) -> None:
+    code = """
+import json, ssl
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+context.verify_flags |= ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_ALLOW_PROXY_CERTS
+before = context.verify_flags
+context.load_default_certs()
+print(json.dumps([int(before ^ context.verify_flags), int(ssl.VERIFY_X509_STRICT)]))
+"""
+    env = environment(SSL_CERT_DIR=store, TRUSTSTORE_INJECT_X509_STRICT=strict)
+    changed, flag = run_code(code, env=env)
+    assert changed == (flag if strict == "0" else 0)
