@@ -213,6 +213,9 @@ class _Method:
         return getattr, (self._module.SSLContext, self.__name__)
 
 
+_Method.__name__ = "function"  # by which people tell a method that is patched from one of C
+
+
 def _paths(module: "ModuleType") -> "dict[str, object]":
     """``get_default_verify_paths``, which pyarrow and pygit2 ask for a file to give to a TLS stack of their own.
 
