@@ -1,6 +1,6 @@
 """The programs under test: ``clients.py CLIENT TRUST JSON-OF-URLS`` prints what CLIENT says of each server, as JSON.
 
-TRUST is ``default``, ``off`` (no verification) or the path of a CA file, given to the library in the way that its
+There may be several pairs of TRUST and JSON: it prints a line for each.  TRUST is ``default``, ``off`` (no verification) or the path of a CA file, given to the library in the way that its
 documentation has for it.  One function for each client; it makes one request, and raises what the library raises.
 """
 
@@ -98,6 +98,49 @@ def requests_session(url: str, trust: str) -> None:
         session.get(url, timeout=20)
 
 
+def requests_system_bundle(url: str, trust: str) -> None:
+    """With the variable that many Dockerfiles set."""
+    bundles = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt")
+    os.environ["REQUESTS_CA_BUNDLE"] = next((bundle for bundle in bundles if os.path.exists(bundle)), bundles[0])
+    requests_get(url, trust)
+
+
+def truststore_context(url: str, trust: str) -> None:
+    from urllib.request import urlopen
+
+    import truststore
+
+    chosen = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if trust == "off":
+        chosen.check_hostname = False
+        chosen.verify_mode = ssl.CERT_NONE
+    elif trust != "default":
+        chosen.load_verify_locations(cafile=trust)
+    urlopen(url, context=chosen, timeout=20).close()
+
+
+def pip(url: str, trust: str) -> None:
+    import subprocess
+    import tempfile
+
+    options = {"default": [], "off": ["--trusted-host=localhost"]}.get(trust, [f"--cert={trust}"])
+    with tempfile.TemporaryDirectory() as folder:
+        download = ["download", "example", "--no-deps", "--no-cache-dir", "--retries=0", f"--dest={folder}"]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            *download,
+            "--disable-pip-version-check",
+            f"--index-url={url}",
+            *options,
+        ]
+        result = subprocess.run(
+            command, env=os.environ | {"PIP_CONFIG_FILE": os.devnull}, capture_output=True, text=True
+        )
+    raise ConnectionError(result.stdout + result.stderr)  # there is no such package
+
+
 def aiohttp(url: str, trust: str) -> None:
     import aiohttp
 
@@ -128,6 +171,34 @@ def httpx_async(url: str, trust: str) -> None:
             await client.get(url)
 
     asyncio.run(connect())
+
+
+def httpx2_sync(url: str, trust: str) -> None:
+    with sdk_client(trust) as client:
+        client.get(url)
+
+
+def httpx2_async(url: str, trust: str) -> None:
+    import httpx2
+
+    async def connect() -> None:
+        async with httpx2.AsyncClient(verify=sdk_verify(trust), timeout=20) as client:
+            await client.get(url)
+
+    asyncio.run(connect())
+
+
+def sdk_verify(trust: str) -> ssl.SSLContext | bool:
+    return False if trust == "off" else context(trust) or True
+
+
+def sdk_client(trust: str) -> Any:
+    """A client for the SDKs that take one; they have followed httpx2, or still have httpx."""
+    try:
+        import httpx2 as httpx
+    except ImportError:
+        import httpx  # type: ignore[no-redef]
+    return httpx.Client(verify=sdk_verify(trust), timeout=20)
 
 
 def botocore(url: str, trust: str) -> None:
@@ -534,25 +605,17 @@ def kubernetes(url: str, trust: str) -> None:
     kubernetes.client.VersionApi(kubernetes.client.ApiClient(configuration)).get_code()
 
 
-def httpx_client(trust: str) -> Any:
-    import httpx
-
-    return httpx.Client(verify=False if trust == "off" else context(trust), timeout=20)
-
-
 def openai(url: str, trust: str) -> None:
     import openai
 
-    options = {} if trust == "default" else {"http_client": httpx_client(trust)}
+    options = {} if trust == "default" else {"http_client": sdk_client(trust)}
     openai.OpenAI(api_key="k", base_url=url, max_retries=0, **options).models.list()
 
 
 def anthropic(url: str, trust: str) -> None:
     import anthropic
 
-    options: dict[str, Any] = {}
-    if trust != "default":
-        options["http_client"] = anthropic.DefaultHttpxClient(verify=False if trust == "off" else context(trust))
+    options = {} if trust == "default" else {"http_client": sdk_client(trust)}
     anthropic.Anthropic(api_key="k", base_url=url, max_retries=0, **options).models.list()
 
 
@@ -560,8 +623,26 @@ def huggingface_hub(url: str, trust: str) -> None:
     import huggingface_hub
 
     if trust != "default":
-        huggingface_hub.set_client_factory(lambda: httpx_client(trust))
+        huggingface_hub.set_client_factory(lambda: sdk_client(trust))
     huggingface_hub.get_session().get(url)
+
+
+def mcp(url: str, trust: str) -> None:
+    import anyio
+    import httpx2
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamable_http_client
+
+    async def connect() -> None:
+        options = {} if trust == "default" else {"http_client": httpx2.AsyncClient(verify=sdk_verify(trust))}
+        with anyio.fail_after(5):
+            async with (
+                streamable_http_client(f"{url}mcp", **options) as streams,
+                ClientSession(*streams[:2]) as session,
+            ):
+                await session.initialize()
+
+    asyncio.run(connect())
 
 
 def google_auth(url: str, trust: str) -> None:
@@ -768,6 +849,36 @@ def netcdf4(url: str, trust: str) -> None:
     netCDF4.Dataset(f"{url}x.nc#mode=bytes")  # else it speaks DAP, and is killed by what is none
 
 
+def pyarrow_s3(url: str, trust: str) -> None:
+    from pyarrow import fs
+
+    host, port = address(url)
+    fs.S3FileSystem(
+        endpoint_override=f"{host}:{port}",
+        access_key="a",
+        secret_key="s",
+        region="us-east-1",
+        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=1),
+        **({} if trust == "default" else {"tls_ca_file_path": trust}),
+    ).get_file_info("bucket/key")
+
+
+def pygit2(url: str, trust: str) -> None:
+    import tempfile
+
+    import pygit2
+
+    class Unverified(pygit2.RemoteCallbacks):
+        def certificate_check(self, certificate: None, valid: bool, host: bytes) -> bool:
+            return True
+
+    if trust not in ("default", "off"):
+        pygit2.settings.set_ssl_cert_locations(trust, None)
+    callbacks = Unverified() if trust == "off" else None
+    with tempfile.TemporaryDirectory() as folder:
+        pygit2.init_repository(folder).remotes.create_anonymous(url).ls_remotes(callbacks=callbacks)
+
+
 def pyav(url: str, trust: str) -> None:
     import av
 
@@ -855,5 +966,6 @@ def judge(client: str, url: str, trust: str) -> str:
 
 
 if __name__ == "__main__":
-    _, client, trust, urls = sys.argv
-    print(json.dumps({case: judge(client, url, trust) for case, url in json.loads(urls).items()}))
+    _, client, *questions = sys.argv
+    for trust, urls in zip(questions[::2], questions[1::2], strict=True):
+        print(json.dumps({case: judge(client, url, trust) for case, url in json.loads(urls).items()}))

@@ -232,11 +232,16 @@ def verdicts(
     for case, verdict in said.items():
         if verdict not in ("accepted", "refused"):
             assert servers is not None, (case, verdict)
-            deadline = time.monotonic() + 5
-            while servers[case].pending and time.monotonic() < deadline:
-                time.sleep(0.01)
-            said[case] = "accepted" if servers[case].believed > before[case] else "refused"
+            said[case] = decide(servers[case], before[case])
     return said
+
+
+def decide(server: Server, before: int = 0) -> str:
+    """What a client has thought of `server`: whether more clients than `before` have believed it."""
+    deadline = time.monotonic() + 5
+    while server.pending and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return "accepted" if server.believed > before else "refused"
 
 
 @contextlib.contextmanager

@@ -154,10 +154,22 @@ def _rebuilt(folder: Path, openssldir: str) -> tuple[Path, str]:
     return copy, library
 
 
-def debian(folder: Path, anchors: Iterable[trustme.CA], **options: str) -> Machine:
+class Here(Machine):
+    """This machine as it is, for what can be tried where there are no made-up ones."""
+
+    def __init__(self) -> None:
+        self.openssldir, self.python = OPENSSLDIR, sys.executable
+
+    def command(self, *command: str | os.PathLike[str]) -> list[str]:
+        return [*map(os.fspath, command)]
+
+
+def debian(
+    folder: Path, anchors: Iterable[trustme.CA], *, openssldir: str | None = None, python: str = sys.executable
+) -> Machine:
     """A hashed directory, and beside it a bundle that OpenSSL does not look at."""
-    options.setdefault("openssldir", OPENSSLDIR if OPENSSLDIR in ("/usr/lib/ssl", "/etc/ssl") else "/etc/ssl")
-    machine, anchors = Machine(folder, **options), [*anchors]
+    openssldir = openssldir or (OPENSSLDIR if OPENSSLDIR in ("/usr/lib/ssl", "/etc/ssl") else "/etc/ssl")
+    machine, anchors = Machine(folder, openssldir=openssldir, python=python), [*anchors]
     machine.directory("/etc/ssl/certs", anchors)
     machine.bundle("/etc/ssl/certs/ca-certificates.crt", anchors)
     if os.path.isdir("/usr/lib/ssl"):
@@ -165,9 +177,12 @@ def debian(folder: Path, anchors: Iterable[trustme.CA], **options: str) -> Machi
     return machine
 
 
-def red_hat(folder: Path, anchors: Iterable[trustme.CA], *, openssldir: str = "/etc/pki/tls") -> Machine:
+def red_hat(
+    folder: Path, anchors: Iterable[trustme.CA], *, openssldir: str = "/etc/pki/tls", python: str = sys.executable
+) -> Machine:
     """A bundle, and links to it.  /etc/ssl/certs leads to a directory that is not hashed."""
-    machine, bundle = Machine(folder, openssldir=openssldir), "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"
+    machine = Machine(folder, openssldir=openssldir, python=python)
+    bundle = "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"
     machine.bundle(bundle, anchors)
     machine.link("/etc/pki/tls/cert.pem", bundle)
     machine.link("/etc/pki/tls/certs/ca-bundle.crt", bundle)
@@ -175,17 +190,27 @@ def red_hat(folder: Path, anchors: Iterable[trustme.CA], *, openssldir: str = "/
     return machine
 
 
-def built_for_etc_ssl(folder: Path, anchors: Iterable[trustme.CA]) -> Machine:
+def built_for_etc_ssl(folder: Path, anchors: Iterable[trustme.CA], *, python: str = sys.executable) -> Machine:
     """Red Hat, and a Python that uv or a container brought along: it finds no anchors."""
-    return red_hat(folder, anchors, openssldir="/etc/ssl")
+    return red_hat(folder, anchors, openssldir="/etc/ssl", python=python)
 
 
-def own_prefix(folder: Path, anchors: Iterable[trustme.CA], *, carried: Iterable[trustme.CA] = ()) -> Machine:
-    """Debian, and a Python like conda's: its OpenSSL looks at a bundle in Python's own prefix, with the CAs `carried`."""
-    machine = debian(folder, anchors, openssldir="/srv/ssl", python=f"/srv/bin/{Path(sys.executable).name}")
-    for entry in os.scandir(sys.prefix):
+def own_prefix(
+    folder: Path,
+    anchors: Iterable[trustme.CA],
+    *,
+    carried: Iterable[trustme.CA] | None = None,
+    python: str = sys.executable,
+) -> Machine:
+    """Debian, and a Python like conda's: its OpenSSL looks at a bundle in Python's own prefix, with the CAs `carried`.
+
+    By default that is a CA that nobody knows.
+    """
+    prefix = Path(python).parent.parent
+    machine = debian(folder, anchors, openssldir="/srv/ssl", python=f"/srv/bin/{Path(python).name}")
+    for entry in os.scandir(prefix):
         machine.link(f"/srv/{entry.name}", entry.path)
-    machine.bundle("/srv/ssl/cert.pem", carried)
+    machine.bundle("/srv/ssl/cert.pem", [trustme.CA()] if carried is None else carried)
     return machine
 
 

@@ -1,20 +1,29 @@
-"""The matrix of client libraries: ``matrix.py`` runs it, and writes what it found as Markdown."""
+"""The matrix of client libraries: ``matrix.py`` runs it, and writes what it found as Markdown.
+
+Each client is asked on made-up machines (machines.py), in children without a variable that decides about trust.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import re
+import contextlib
+import functools
+import json
+import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NamedTuple
 
 import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from harness import Authorities, Server, environment, server_context, shadow_certifi, verdicts, write_bundle
-from harness import write_directory as write_store
+from harness import HERE, HOSTS, Authorities, Server, decide, server_context, write_bundle
+from machines import LAYOUTS, Here, Machine, unavailable
 
 # The function of clients.py, and the distribution that it needs ("" is the standard library).
 CLIENTS = {
@@ -30,13 +39,17 @@ CLIENTS = {
     "urllib3_pyopenssl": "pyOpenSSL",
     "requests_get": "requests",
     "requests_session": "requests",
+    "requests_system_bundle": "requests",
     "aiohttp": "aiohttp",
     "httpx_sync": "httpx",
     "httpx_async": "httpx",
+    "httpx2_sync": "httpx2",
+    "httpx2_async": "httpx2",
     "botocore": "botocore",
     "websockets": "websockets",
     "tornado": "tornado",
     "trio": "trio",
+    "truststore_context": "truststore",
     "pyopenssl": "pyOpenSSL",
     "grpc": "grpcio",
     "grpc_aio": "grpcio",
@@ -48,6 +61,20 @@ CLIENTS = {
     "snowflake": "snowflake-connector-python",
     "psycopg": "psycopg-binary",
     "psycopg_async": "psycopg-binary",
+    "psycopg2": "psycopg2-binary",
+    "adbc_postgresql": "adbc-driver-postgresql",
+    "couchbase": "couchbase",
+    "ydb": "ydb",
+    "pulsar": "pulsar-client",
+    "pyogrio": "pyogrio",
+    "fiona": "fiona",
+    "rasterio": "rasterio",
+    "pyproj": "pyproj",
+    "netcdf4": "netCDF4",
+    "pyarrow_s3": "pyarrow",
+    "pygit2": "pygit2",
+    "pyav": "av",
+    "httpr": "httpr",
     "pycurl": "pycurl",
     "curl_cffi": "curl_cffi",
     "curl_cffi_async": "curl_cffi",
@@ -70,12 +97,14 @@ CLIENTS = {
     "openai": "openai",
     "anthropic": "anthropic",
     "huggingface_hub": "huggingface_hub",
+    "mcp": "mcp",
     "google_auth": "google-auth",
     "azure_core": "azure-core",
     "slack_sdk": "slack_sdk",
     "twilio": "twilio",
     "dulwich": "dulwich",
     "twine": "twine",
+    "pip": "pip",
     "poetry": "poetry",
     "rnet": "rnet",
     "wreq": "wreq",
@@ -83,65 +112,135 @@ CLIENTS = {
 # Their API has no switch for it, or not in all versions.
 ALWAYS_VERIFY = ("grpc", "grpc_aio", "otlp_grpc", "otlp_http", "treq", "treq_certifi", "snowflake")
 COMPILED_IN = ("rnet", "wreq")  # their roots, which are out of reach
-ADDS_TO_DEFAULT = ("aiosmtplib", "elasticsearch", "redis")  # a CA that it is given; so does stock
+ADDS_TO_DEFAULT = ("aiosmtplib", "elasticsearch", "redis", "truststore_context")  # a CA that it is given; so does stock
+# It looks into a directory, too, that is compiled in, and that is Debian's store; so does stock.
+ADDS_A_DIRECTORY = ("curl_cffi", "curl_cffi_async")
 IGNORES_HOST = ("pyopenssl",)  # verifies the chain; the host name is its caller's business
+NO_EXTRA_CA = (*COMPILED_IN, "snowflake")  # they look at the store by themselves
 
-COLUMNS = (
-    "CA in the store",
-    "unknown CA",
-    "wrong host",
-    "expired",
-    "pinned: its CA",
-    "pinned: CA in the store",
-    "no verification",
-    "opted out: CA in the store",
-    "opted out: unknown CA",
-    "opted out, pinned: CA in the store",
-)
+
+class Question(NamedTuple):
+    """One cell: the client is told `trust`, with the settings `mode`, and meets a server of the kind `server`."""
+
+    trust: str  # default, own (a CA file of its own) or off
+    server: str  # of Authorities.server_certificates, or "extra": a CA that TRUSTSTORE_INJECT_EXTRA_CA_CERTS may name
+    expected: str | None  # None: the library's own business
+    mode: str = ""  # extra: with that variable; out: opted out
+
+
+QUESTIONS = {
+    "CA in the store": Question("default", "system", "accepted"),
+    "unknown CA": Question("default", "unknown", "refused"),
+    "wrong host": Question("default", "wrong_host", "refused"),
+    "expired": Question("default", "expired", "refused"),
+    "pinned: its CA": Question("own", "private", "accepted"),
+    "pinned: CA in the store": Question("own", "system", "refused"),
+    "no verification": Question("off", "unknown", "accepted"),
+    "extra CA": Question("default", "extra", "accepted", "extra"),
+    "extra CA: CA in the store": Question("default", "system", "accepted", "extra"),
+    "pinned: extra CA": Question("own", "extra", "refused", "extra"),
+    "opted out: CA in the store": Question("default", "system", None, "out"),
+    "opted out: unknown CA": Question("default", "unknown", "refused", "out"),
+    "opted out, pinned: CA in the store": Question("own", "system", "refused", "out"),
+}
+NOT_ASKED = "-"
+
+
+def expected(client: str, column: str) -> str | None:
+    """The verdict that is right; None if it is the library's own business."""
+    question = QUESTIONS[column]
+    if question.trust == "off" and client in ALWAYS_VERIFY:
+        return NOT_ASKED
+    if question.trust == "default" and client in COMPILED_IN:
+        return "refused"
+    if question.server == "extra" and question.trust == "default" and client in NO_EXTRA_CA:
+        return "refused"
+    if question.server == "wrong_host" and client in IGNORES_HOST:
+        return "accepted"
+    if question.trust == "own" and question.server != "private":
+        if client in ADDS_TO_DEFAULT:  # opted out that may be another default
+            return "accepted" if question.mode != "out" else None
+        if client in ADDS_A_DIRECTORY and question.server == "system":
+            return None
+    return question.expected
 
 
 class Matrix:
-    """The servers, the store and the CA file of a run.  `folder` is empty, and stays until the run is over."""
+    """The machines, the certificates and the CA files of a run.  `folder` is new, and stays until the run is over."""
 
-    def __init__(self, folder: Path) -> None:
-        self._rows: dict[str, dict[str, str]] = {}
-        authorities = Authorities()
-        certificates = authorities.server_certificates()
-        cases = ("system", "private", "unknown", "wrong_host", "expired")
-        self.servers = {case: Server(server_context(certificates[case]), patience=1) for case in cases}
-        self._store = write_store(folder / "store", [authorities.system])
-        self._private = write_bundle(folder / "private.pem", [authorities.private])
-        self._quic = {} if _version("aioquic") is None else {case: QuicServer(certificates[case]) for case in cases}
-        with shadow_certifi(folder / "certifi", authorities.bundled) as self._certifi:
-            pass
+    def __init__(self, folder: Path, *, python: str = sys.executable) -> None:
+        self._machines: dict[str, Machine] = {}
+        self._rows: dict[tuple[str, ...], dict[str, str]] = {}
+        authorities, extra = Authorities(), trustme.CA(organization_name="extra of the tests")
+        self._certificates = {**authorities.server_certificates(), "extra": extra.issue_cert(*HOSTS)}
+        self._own = write_bundle(folder / "own.pem", [authorities.private])
+        self._modes = {
+            "": {},
+            "extra": {"TRUSTSTORE_INJECT_EXTRA_CA_CERTS": str(write_bundle(folder / "extra.pem", [extra]))},
+            "out": {"TRUSTSTORE_INJECT": "0"},
+        }
+        self._make = {
+            layout: functools.partial(make, folder / f"machine-{number}", [authorities.system], python=python)
+            for number, (layout, make) in enumerate(LAYOUTS.items())
+        }
 
-    def row(self, client: str) -> dict[str, str]:
-        """``accepted`` or ``refused`` for each of `COLUMNS`; ``-`` where the library cannot be asked for it."""
-        if client not in self._rows:
-            self._rows[client] = self._find(client)
-        return self._rows[client]
+    def machine(self, layout: str) -> Machine:
+        """Raises `machines.Unavailable`."""
+        if layout not in self._machines:
+            self._machines[layout] = self._make[layout]() if unavailable() is None else Here()
+        return self._machines[layout]
 
-    def _find(self, client: str) -> dict[str, str]:
-        default = self._ask(client, "default", "system", "unknown", "wrong_host", "expired")
-        pinned = self._ask(client, str(self._private), "private", "system")
-        off = {"unknown": "-"} if client in ALWAYS_VERIFY else self._ask(client, "off", "unknown")
-        opted_out = self._ask(client, "default", "system", "unknown", TRUSTSTORE_INJECT="0")
-        opted_out_pinned = self._ask(client, str(self._private), "system", TRUSTSTORE_INJECT="0")
-        answers = (default, pinned, off, opted_out, opted_out_pinned)
-        found = [verdict for answer in answers for verdict in answer.values()]
-        return dict(zip(COLUMNS, found, strict=True))
+    def row(self, client: str, layout: str, python_path: str = "") -> dict[str, str]:
+        """``accepted`` or ``refused`` for each of `QUESTIONS`; ``-`` where the library cannot be asked for it.
 
-    def _ask(self, client: str, trust: str, *cases: str, **variables: str) -> dict[str, str]:
-        # SSL_CERT_FILE names a library's own bundle, and counts as not set.  Some libraries fail if it does not exist.
-        bundle = self._certifi / "certifi" / "cacert.pem"
-        env = environment(SSL_CERT_DIR=self._store, SSL_CERT_FILE=bundle, PYTHONPATH=self._certifi, **variables)
-        servers = self._quic if client == "aioquic" else self.servers
-        urls = {case: servers[case].url for case in cases}
-        return verdicts(client, urls, env=env, trust=trust, servers=servers)
+        So it is, too, for what depends on the store where there are no made-up machines.
+        """
+        key = (client, layout, python_path)
+        if key not in self._rows:
+            self._rows[key] = self._find(client, self.machine(layout), python_path)
+        return self._rows[key]
 
-    def close(self) -> None:
-        for server in [*self.servers.values(), *self._quic.values()]:
-            server.close()
+    def _find(self, client: str, machine: Machine, python_path: str) -> dict[str, str]:
+        asked = [column for column in QUESTIONS if self._can_be_asked(client, column, machine)]
+        paths = {"PYTHONPATH": python_path} if python_path else {}
+        found = dict.fromkeys(QUESTIONS, NOT_ASKED)
+        with contextlib.ExitStack() as stack:
+            servers = {column: stack.enter_context(self._server(client, column)) for column in asked}
+            for mode, variables in self._modes.items():
+                of_mode = {column: server for column, server in servers.items() if QUESTIONS[column].mode == mode}
+                found |= self._ask(machine, client, of_mode, variables | paths)
+        return found
+
+    def _can_be_asked(self, client: str, column: str, machine: Machine) -> bool:
+        trust, server, *_ = QUESTIONS[column]
+        if trust == "off":
+            return client not in ALWAYS_VERIFY
+        return not (isinstance(machine, Here) and trust == "default" and server in ("system", "wrong_host", "expired"))
+
+    def _ask(
+        self, machine: Machine, client: str, servers: dict[str, Server | QuicServer], variables: dict[str, str]
+    ) -> dict[str, str]:
+        """One child for all of them.  Each server is asked once: if the client's words do not decide, it does."""
+        by_trust: dict[str, dict[str, str]] = {}
+        for column, server in servers.items():
+            trust = QUESTIONS[column].trust
+            by_trust.setdefault(str(self._own) if trust == "own" else trust, {})[column] = server.url
+        pairs = [text for trust, urls in by_trust.items() for text in (trust, json.dumps(urls))]
+        result = machine.run(machine.python, HERE / "clients.py", client, *pairs, **variables)
+        assert result.returncode == 0, result.stderr
+        lines = [line for line in result.stdout.splitlines() if line.startswith("{")]
+        said = {column: verdict for line in lines for column, verdict in json.loads(line).items()}
+        return {
+            column: verdict if verdict in ("accepted", "refused") else decide(servers[column])
+            for column, verdict in said.items()
+        }
+
+    @contextlib.contextmanager
+    def _server(self, client: str, column: str) -> Iterator[Server | QuicServer]:
+        certificate = self._certificates[QUESTIONS[column].server]
+        server = QuicServer(certificate) if client == "aioquic" else Server(server_context(certificate), patience=0.5)
+        yield server
+        server.close()
 
 
 class QuicServer:
@@ -195,55 +294,65 @@ def _version(distribution: str) -> str | None:
         return None
 
 
-PAGE = Path(__file__).parent.parent / "docs" / "libraries.md"
-NOTES = f"""
-`pyopenssl` verifies the chain only: the host name is checked by its caller.
-{", ".join(f"`{name}`" for name in ADDS_TO_DEFAULT)}: a CA that they are given is added to default trust.
-`-`: the library has no switch for that, or not in all its versions.
+class Asked(NamedTuple):
+    """A row of the page."""
 
-The roots of `rnet` and `wreq` are compiled in, out of reach.  A file that they are given takes their place: the path that
-`truststore-inject export FILE` writes, as `rnet.Client(verify=Path(...))` and `wreq.Client(tls_verify=Path(...))`; wreq also
-takes `tls_verify=wreq.tls.CertStore(default_paths=True)`, OpenSSL's own places.  The columns `pinned` show the first.
-
-`snowflake` 5 has a TLS stack of its own that asks the system store; before that it went through pyOpenSSL and certifi.
-`niquests` finds the machine's CA files by itself, in fixed places, and gives them to its contexts as its own choice:
-it verifies with the system store with this package and without, and `SSL_CERT_FILE`, `SSL_CERT_DIR` and
-`TRUSTSTORE_INJECT_EXTRA_CA_CERTS` do not reach it.  It is not in the table: its urllib3-future takes the name urllib3.
-"""
+    name: str
+    library: str
+    matrix: Matrix
+    client: str
+    python_path: str = ""
 
 
-def render(found: dict[str, list[str]], where: str) -> str:
-    """The page: the cells of each row after its client, and the Python and system `where` that was found."""
-    rows = [["client", "library", *COLUMNS], ["---"] * (len(COLUMNS) + 2)]
-    rows += [[f"`{client}`", *cells] for client, cells in found.items()]
-    lines = [
-        "# Client libraries",
-        "",
-        f"Written by `python tests/matrix.py` on {where}; do not edit.",
-        "The store is a hashed directory that `SSL_CERT_DIR` names; a stock library that asks OpenSSL finds it too.",
-        "",
-        *("| " + " | ".join(row) + " |" for row in rows),
-    ]
-    return "\n".join(lines) + "\n" + NOTES
+# Beside the one that is installed.
+PIPS = ("22.2", "23.2.1", "24.0")
 
 
-def parse(page: str) -> tuple[dict[str, list[str]], str]:
-    """The arguments of `render` that gave `page`."""
-    where = re.search(r" on (.*); do not edit", page)
-    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
-    return {client.strip("`"): cells for client, *cells in rows}, where[1] if where else ""
+def _rows(folder: Path) -> Iterator[Asked]:
+    """Every library of libraries.txt has to be there, and uv."""
+    here = Matrix(folder / "here")
+    for client, library in CLIENTS.items():
+        yield Asked(client, f"{library} {version(library)}" if library else "standard library", here, client)
+        if client == "pip":
+            for number in PIPS:
+                _install(sys.executable, "-m", "pip", "install", f"--target={folder / number}", f"pip=={number}")
+                yield Asked(f"pip {number}", f"pip {number}", here, "pip", str(folder / number))
+    packages = ("requests", "httpx2")
+    _install(sys.executable, "-m", "pip", "wheel", f"--wheel-dir={folder / 'wheels'}", HERE.parent, *packages)
+    python = str(folder / "uv" / "bin" / "python")
+    _install("uv", "venv", f"--python={sys.executable}", folder / "uv")
+    install = ("uv", "pip", "install", f"--python={python}", "--no-index", f"--find-links={folder / 'wheels'}")
+    _install(*install, "truststore-inject", *packages)
+    made = Matrix(folder / "made-by-uv", python=python)
+    for client, package in zip(("requests_get", "httpx2_sync"), packages, strict=True):
+        yield Asked(f"{client}, environment by uv", f"{package} {version(package)}", made, client)
+
+
+def _install(*command: str | Path) -> None:
+    """With the shell's own environment, which installers need to reach their index."""
+    subprocess.run([*map(str, command)], check=True, stdout=sys.stderr)
+
+
+def _find(asked: Asked) -> dict[str, list[str]]:
+    rows = [asked.matrix.row(asked.client, layout, asked.python_path) for layout in LAYOUTS]
+    print(asked.name, file=sys.stderr, flush=True)
+    return {column: [row[column] for row in rows] for column in QUESTIONS}
 
 
 def main() -> None:
-    """Run it, and write the page.  Every library of libraries.txt has to be there."""
-    with tempfile.TemporaryDirectory() as folder:
-        matrix = Matrix(Path(folder))
-        found = {
-            client: [f"{library} {_version(library)}" if library else "standard library", *matrix.row(client).values()]
-            for client, library in CLIENTS.items()
-        }
-        matrix.close()
-    PAGE.write_text(render(found, f"Python {sys.version.split()[0]}, {sys.platform}"), encoding="utf-8")
+    """Run it, and write the page."""
+    from matrix_page import PAGE, Row, render
+
+    if reason := unavailable():
+        sys.exit(f"the page needs every machine: {reason}")
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
+        rows = [*_rows(Path(folder))]
+        for asked in rows:
+            for layout in LAYOUTS:
+                asked.matrix.machine(layout)  # before threads ask for it at once
+        found = dict(zip([asked.name for asked in rows], pool.map(_find, rows), strict=True))
+        page = {asked.name: Row(asked.library, found[asked.name]) for asked in rows}
+    PAGE.write_text(render(page, f"Python {sys.version.split()[0]}, {sys.platform}"), encoding="utf-8")
 
 
 if __name__ == "__main__":

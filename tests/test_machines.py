@@ -27,7 +27,7 @@ print(json.dumps([places, ssl.create_default_context().cert_store_stats()["x509_
         ("Debian", ["certs"], 0),  # a directory is read when a chain asks
         ("Red Hat", ["/etc/pki/tls/cert.pem", "/etc/pki/tls/certs"], 1),
         ("Red Hat, Python built for /etc/ssl", ["/etc/ssl/certs"], 0),
-        ("Debian, Python with a bundle of its own", ["/srv/ssl/cert.pem"], 0),
+        ("Debian, Python with a bundle of its own", ["/srv/ssl/cert.pem"], 1),
     ],
 )
 def test_stock_finds_what_the_layout_has(
