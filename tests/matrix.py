@@ -284,10 +284,10 @@ class QuicServer:
 
 
 def installed(client: str) -> bool:
-    return not CLIENTS[client] or _version(CLIENTS[client]) is not None
+    return not CLIENTS[client] or version_of(CLIENTS[client]) is not None
 
 
-def _version(distribution: str) -> str | None:
+def version_of(distribution: str) -> str | None:
     try:
         return version(distribution)
     except PackageNotFoundError:

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 import trustme
-from harness import Authorities
+from harness import Authorities, environment, run_code
 
 pytest.importorskip("cryptography", reason="`check` needs it, and not every PyPy has it")
 
@@ -435,6 +435,26 @@ def test_which_clients_are_installed(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert _judges.installed() == {"of Python": ""}
 
 
+def test_who_speaks_which_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
+    clients = {"httpx2": ("ssl", None), "psycopg2": ("ssl", None)}
+    monkeypatch.setattr(_clients, "CLIENTS", clients)
+    assert [_judges.of_protocol(protocol) for protocol in (None, "postgres", "smtp")] == [["httpx2"], ["psycopg2"], []]
+
+
+def test_known_clients_are_not_imported() -> None:
+    """``status`` would change what it describes."""
+    code = """
+import json, sys
+from truststore_inject.cli import _judges
+before = {*sys.modules}
+known = _judges.known()
+print(json.dumps([[name for name in ("urllib.request", "asyncio") if name not in known], sorted({*sys.modules} - before)]))
+"""
+    left_out, imported = run_code(code, env=environment())
+    assert not left_out
+    assert not [name for name in imported if name.partition(".")[0] in {"botocore", "mcp", "pip", "tornado", "httpx2"}]
+
+
 # status
 
 
@@ -600,6 +620,7 @@ def test_status_of_a_machine_without_a_store(capsys: pytest.CaptureFixture[str])
         "python": python,
         "store": empty,
         "patches": patches,
+        "clients": {"asyncio": "", "psycopg2": "2"},
         "settings": {"TRUSTSTORE_INJECT_DEBUG": "1"},
         "notes": ["a note"],
         "warnings": [{"name": "n", "value": "v", "effect": "It hurts.", "fix": "Mend it."}],
@@ -614,6 +635,7 @@ def test_status_of_a_machine_without_a_store(capsys: pytest.CaptureFixture[str])
     assert "left out /x: empty" in without
     assert "Warnings:\n  n, v\n    It hurts. Mend it.\n" in without
     assert without.index("Warnings:") < without.index("patches   ssl: applied\n          not installed: x\n")
+    assert "clients   asyncio, psycopg2 2" in without
     assert "the trust anchors in Windows" in native
     assert status._changed({"directories": ["/nonexistent"], "bundles": []}) is None
     for active, words in (

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.metadata
+import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import HERE, Authorities, Server, environment, run_code, shadow_certifi, verdicts
+from harness import HERE, Authorities, Server, environment, run, run_code, shadow_certifi, verdicts
 from machines import LAYOUTS, Here, Unavailable, unavailable
-from matrix import ADDS_A_DIRECTORY, CLIENTS, QUESTIONS, Matrix, expected, installed
+from matrix import ADDS_A_DIRECTORY, CLIENTS, QUESTIONS, Matrix, expected, installed, version_of
 from matrix_page import PAGE, parse, render
 
 # On every machine; each of the others on one of them.
@@ -58,6 +59,21 @@ def test_the_page_says_what_was_found(matrix: Matrix) -> None:
             if installed(client) and not isinstance(matrix.machine(layout), Here):
                 cells = {column: cell[list(LAYOUTS).index(layout)] for column, cell in written[client].cells.items()}
                 assert cells == matrix.row(client, layout), f"{client}, {layout}: run tests/matrix.py"
+
+
+def test_check_tries_what_people_use(tmp_path: Path) -> None:
+    wanted = {"httpx2": "httpx2", "mcp": "mcp", "psycopg": "psycopg-binary", "psycopg2": "psycopg2-binary"}
+    wanted = {client: library for client, library in wanted.items() if version_of(library)}
+    said = run("-m", "truststore_inject", "check", "--json", env=environment(HOME=tmp_path))
+    assert said.returncode == 0, said.stdout
+    rows = {row["client"]: row for row in json.loads(said.stdout)["clients"]}
+    for client, library in wanted.items():
+        assert rows[client]["version"] == version_of(library)
+        assert rows[client]["injected"] == {
+            **dict.fromkeys(rows[client]["injected"], "no"),
+            "in store": "yes",
+            "pinned": "yes",
+        }
 
 
 def ask(client: str, servers: dict[str, Server], env: dict[str, str]) -> dict[str, str]:

@@ -17,6 +17,7 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from typing import Any
 
 
@@ -96,6 +97,24 @@ def httpx_async(url: str, trust: str, timeout: float) -> None:
     asyncio.run(connect())
 
 
+def httpx2(url: str, trust: str, timeout: float) -> None:
+    import httpx2
+
+    with httpx2.Client(verify=_context(trust) or True, timeout=timeout) as client, client.stream("GET", url):
+        pass
+
+
+def mcp(url: str, trust: str, timeout: float) -> None:
+    from mcp.shared._httpx_utils import create_mcp_http_client as create
+
+    async def connect() -> None:
+        client = create() if trust == "default" else type(create())(verify=_context(trust))
+        async with client, client.stream("GET", url, follow_redirects=False, timeout=timeout):
+            pass
+
+    asyncio.run(connect())
+
+
 def aiohttp(url: str, trust: str, timeout: float) -> None:
     import aiohttp
 
@@ -161,12 +180,39 @@ def websockets(url: str, trust: str, timeout: float) -> None:
             raise
 
 
+def psycopg(url: str, trust: str, timeout: float) -> None:
+    import psycopg
+
+    _postgres(psycopg.connect, url, trust, timeout)
+
+
+def psycopg2(url: str, trust: str, timeout: float) -> None:
+    import psycopg2
+
+    _postgres(psycopg2.connect, url, trust, timeout)
+
+
+def _postgres(connect: Callable[..., Any], url: str, trust: str, timeout: float) -> None:
+    """Nobody is logged in: the user does not exist, and no password of this machine's user is sent."""
+    parts = urllib.parse.urlsplit(url)
+    options: dict[str, Any] = {"host": parts.hostname, "port": parts.port, "sslmode": "verify-full"}
+    options |= {"gssencmode": "disable", "passfile": os.devnull, "connect_timeout": max(2, round(timeout))}
+    if trust != "default" or "PGSSLROOTCERT" not in os.environ:
+        options["sslrootcert"] = "system" if trust == "default" else trust
+    try:
+        connect(user="truststore-inject", dbname="truststore-inject", **options).close()
+    except Exception as error:
+        # The server's word that there is no such user, or the library's that it has no password for it.
+        if "FATAL" not in str(error) and "no password" not in str(error):
+            raise
+
+
 def _proxy(url: str) -> str | None:
     host = urllib.parse.urlsplit(url).hostname or ""
     return None if urllib.request.proxy_bypass(host) else urllib.request.getproxies().get("https")
 
 
-# For each name the module that has to be installed and the function.
+# For each name the module that has to be installed, and the function.
 CLIENTS = {
     "urllib.request": ("urllib.request", urllib_request),
     "asyncio": ("asyncio", asyncio_streams),
@@ -175,15 +221,26 @@ CLIENTS = {
     "pip": ("pip._vendor.requests", pip_requests),
     "httpx": ("httpx", httpx),
     "httpx (async)": ("httpx", httpx_async),
+    "httpx2": ("httpx2", httpx2),
+    "mcp": ("mcp", mcp),
     "aiohttp": ("aiohttp", aiohttp),
     "botocore": ("botocore.httpsession", botocore),
     "httplib2": ("httplib2", httplib2),
     "tornado": ("tornado.httpclient", tornado),
     "websockets": ("websockets.sync.client", websockets),
+    "psycopg": ("psycopg", psycopg),
+    "psycopg2": ("psycopg2", psycopg2),
 }
+# Those that speak another protocol than HTTP, by its name in `Target.starttls`.
+PROTOCOLS = {"psycopg": "postgres", "psycopg2": "postgres"}
 
-# In the text of exceptions that say it in words only; the second is urllib3's own check of the host name.
-_REFUSALS = ("CERTIFICATE_VERIFY_FAILED", "doesn't match")
+# In the text of exceptions that say it in words only.
+_REFUSALS = (
+    "CERTIFICATE_VERIFY_FAILED",
+    "doesn't match",  # urllib3's own check of the host name
+    "certificate verify failed",  # libpq
+    "does not match host name",  # libpq
+)
 
 
 def _refusal(error: BaseException | None) -> bool:

@@ -60,7 +60,7 @@ def _verdicts(
     target: Target, timeout: float, env: dict[str, str], injected: dict[str, str]
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, dict[str, str]]]:
     """Of stock Python, of the system store and of each client library, by its name."""
-    names = [] if target.starttls else list(_judges.installed())
+    names = _judges.of_protocol(target.starttls)
     judges = {"stock Python": {**env, "TRUSTSTORE_INJECT": "0"}, "the system store": injected}
     stock, store, *answers = _children.in_parallel(
         [(name, functools.partial(_judges.handshake, target, timeout, each)) for name, each in judges.items()]

@@ -1,5 +1,6 @@
 """Who judges a server, each in a child process: `ssl.create_default_context`, stock or injected, and the clients."""
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -19,18 +20,33 @@ _HERE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__
 
 def installed() -> dict[str, str]:
     """The clients of _clients.py that can be imported here, with their versions."""
-    found = {}
-    for name, (module, _) in _clients.CLIENTS.items():
-        try:
-            if importlib.util.find_spec(module) is None:
-                continue
-        except Exception:  # not there, or broken: the package that holds the module is imported
-            continue
-        try:
-            found[name] = metadata.version(module.partition(".")[0])
-        except metadata.PackageNotFoundError:
-            found[name] = ""
-    return found
+    return {name: _version(module) for name, (module, _) in _clients.CLIENTS.items() if _find(module)}
+
+
+def of_protocol(protocol: str | None) -> list[str]:
+    """Those of `installed` that speak that protocol, as `Target.starttls` names it."""
+    return [name for name in installed() if _clients.PROTOCOLS.get(name) == protocol]
+
+
+def known() -> dict[str, str]:
+    """As `installed`, for a look around: nothing is imported, so one may turn out to be broken."""
+    packages = {name: module.partition(".")[0] for name, (module, _) in _clients.CLIENTS.items() if " " not in name}
+    return {name: _version(package) for name, package in packages.items() if _find(package)}
+
+
+def _find(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except Exception:  # not there, or broken: the package that holds the module is imported
+        return False
+
+
+def _version(module: str) -> str:
+    package = module.partition(".")[0]
+    for distribution in (package, f"{package}-binary"):  # psycopg2
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            return metadata.version(distribution)
+    return ""
 
 
 def client(

@@ -149,7 +149,7 @@ def _words(case: str, answers: list[tuple[str, str]]) -> str:
 # What would decide instead of the store, or send the loopback connection elsewhere.
 _NOT_PASSED_ON = {
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE", "PIP_CERT"),
-    *("HTTPLIB2_CA_CERTS", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+    *("HTTPLIB2_CA_CERTS", "PGSSLROOTCERT", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
     *("TRUSTSTORE_INJECT_EXTRA_CA_CERTS", "TRUSTSTORE_INJECT_DEBUG"),
 }
 
@@ -159,7 +159,9 @@ def _environment(client: str, injected: bool, variables: dict[str, str]) -> dict
     env = {name: value for name, value in os.environ.items() if name.upper() not in _NOT_PASSED_ON} | variables
     if not injected:
         env["TRUSTSTORE_INJECT"] = "0"
-    if client.startswith("httpx"):
+    if client in ("httpx2", "mcp"):
+        del env["SSL_CERT_FILE"]  # httpx2 takes it for a CA of its own, and fails if it holds none
+    elif client.startswith("httpx"):
         # Stock httpx takes SSL_CERT_FILE, then SSL_CERT_DIR, for its own CA; this file is what it has without them.
         with contextlib.suppress(ImportError):
             import certifi
@@ -214,9 +216,18 @@ def _serve(listener: socket.socket, context: ssl.SSLContext) -> None:
             threading.Thread(target=_answer, args=(connection, context), daemon=True).start()
 
 
+# How a client of PostgreSQL begins: https://www.postgresql.org/docs/current/protocol-message-formats.html
+_SSL_REQUEST = b"\0\0\0\x08\x04\xd2\x16\x2f"
+
+
 def _answer(connection: socket.socket, context: ssl.SSLContext) -> None:
     with contextlib.suppress(OSError), connection:  # a client that refuses hangs up
         connection.settimeout(_TIMEOUT)
+        answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+        if connection.recv(len(_SSL_REQUEST), socket.MSG_PEEK) == _SSL_REQUEST:
+            connection.recv(len(_SSL_REQUEST))
+            connection.sendall(b"S")
+            answer = b"E\0\0\0\x15SFATAL\0Mno user\0\0"
         with context.wrap_socket(connection, server_side=True) as tls:
             if tls.recv(65536):
-                tls.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+                tls.sendall(answer)

@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import _settings
 from .._status import Status, status
-from . import _influences, _sitecustomize, _warnings
+from . import _influences, _judges, _sitecustomize, _warnings
 from ._failure import NO, YES
 from ._terminal import Progress, colour, paragraph, print_json, printable, say
 
@@ -34,6 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         report["reason"] = _reason(found)
         report["store"]["changed"] = _changed(found.store)
         report["patches"] = {name: _patch(name, patch, found.active) for name, patch in report["patches"].items()}
+        report["clients"] = _judges.known()
         report["settings"] = _settings_in_force()
         report["warnings"] = _warnings.found()
         report["influences"] = _influences.found(found.store)
@@ -153,6 +154,8 @@ def _show(report: dict[str, Any]) -> None:
     _show_entries("What else decides about trust here:", "{name}={value}", report["influences"])
     say()
     _show_patches(report["patches"])
+    clients = ", ".join(f"{name} {version}".strip() for name, version in report["clients"].items())
+    _lines("clients", [clients, "what they do is proved by truststore-inject check"])
 
 
 def _show_entries(title: str, heading: str, entries: list[dict[str, str]]) -> None:
