@@ -876,7 +876,8 @@ def pygit2(url: str, trust: str) -> None:
         pygit2.settings.set_ssl_cert_locations(trust, None)
     callbacks = Unverified() if trust == "off" else None
     with tempfile.TemporaryDirectory() as folder:
-        pygit2.init_repository(folder).remotes.create_anonymous(url).ls_remotes(callbacks=callbacks)
+        remote = pygit2.init_repository(folder).remotes.create_anonymous(url)
+        (remote.list_heads if hasattr(remote, "list_heads") else remote.ls_remotes)(callbacks=callbacks)
 
 
 def pyav(url: str, trust: str) -> None:

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from harness import HERE, HOSTS, Authorities, Server, decide, server_context, write_bundle
+from harness import HERE, HOSTS, Authorities, MySqlServer, Server, decide, server_context, write_bundle
 from machines import LAYOUTS, Here, Machine, unavailable
 
 # The function of clients.py, and the distribution that it needs ("" is the standard library).
@@ -64,6 +64,7 @@ CLIENTS = {
     "psycopg2": "psycopg2-binary",
     "adbc_postgresql": "adbc-driver-postgresql",
     "couchbase": "couchbase",
+    "mysql_connector": "mysql-connector-python",
     "ydb": "ydb",
     "pulsar": "pulsar-client",
     "pyogrio": "pyogrio",
@@ -110,12 +111,31 @@ CLIENTS = {
     "wreq": "wreq",
 }
 # Their API has no switch for it, or not in all versions.
-ALWAYS_VERIFY = ("grpc", "grpc_aio", "otlp_grpc", "otlp_http", "treq", "treq_certifi", "snowflake")
+ALWAYS_VERIFY = (
+    *(
+        "grpc",
+        "grpc_aio",
+        "netcdf4",
+        "otlp_grpc",
+        "otlp_http",
+        "pyarrow_s3",
+        "snowflake",
+        "treq",
+        "treq_certifi",
+        "ydb",
+    ),
+)
 COMPILED_IN = ("rnet", "wreq")  # their roots, which are out of reach
-ADDS_TO_DEFAULT = ("aiosmtplib", "elasticsearch", "redis", "truststore_context")  # a CA that it is given; so does stock
-# It looks into a directory, too, that is compiled in, and that is Debian's store; so does stock.
-ADDS_A_DIRECTORY = ("curl_cffi", "curl_cffi_async")
-IGNORES_HOST = ("pyopenssl",)  # verifies the chain; the host name is its caller's business
+ADDS_TO_DEFAULT = (
+    "aiosmtplib",
+    "elasticsearch",
+    "pygit2",
+    "redis",
+    "truststore_context",
+)  # a CA that it is given; so does stock
+# It looks into OpenSSL's directory, too, which is Debian's store; so does stock.
+ADDS_A_DIRECTORY = ("curl_cffi", "curl_cffi_async", "pyarrow_s3")
+IGNORES_HOST = ("couchbase", "pyopenssl")  # verifies the chain; the host name is its caller's business
 NO_EXTRA_CA = (*COMPILED_IN, "snowflake")  # they look at the store by themselves
 
 
@@ -230,15 +250,16 @@ class Matrix:
         assert result.returncode == 0, result.stderr
         lines = [line for line in result.stdout.splitlines() if line.startswith("{")]
         said = {column: verdict for line in lines for column, verdict in json.loads(line).items()}
-        return {
-            column: verdict if verdict in ("accepted", "refused") else decide(servers[column])
-            for column, verdict in said.items()
-        }
+        return {column: decide(servers[column], 0, verdict) for column, verdict in said.items()}
 
     @contextlib.contextmanager
     def _server(self, client: str, column: str) -> Iterator[Server | QuicServer]:
         certificate = self._certificates[QUESTIONS[column].server]
-        server = QuicServer(certificate) if client == "aioquic" else Server(server_context(certificate), patience=0.5)
+        if client == "aioquic":
+            server: Server | QuicServer = QuicServer(certificate)
+        else:
+            kind = MySqlServer if client == "mysql_connector" else Server
+            server = kind(server_context(certificate), patience=0.5)
         yield server
         server.close()
 

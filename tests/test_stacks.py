@@ -5,17 +5,13 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import socket
-import ssl
-import struct
-import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
-from harness import HERE, Authorities, Server, environment, run_code, server_context
+from harness import HERE, Authorities, MySqlServer, Server, decide, environment, run_code, server_context
 from machines import LAYOUTS, Machine, needs_machines
 
 from truststore_inject import patches
@@ -64,13 +60,6 @@ def ask(
     assert result.returncode == 0, result.stderr
     said: dict[str, str] = json.loads(result.stdout.splitlines()[-1])
     return {case: decide(servers[case], before[case], verdict) for case, verdict in said.items()}
-
-
-def decide(server: Server, before: int, said: str) -> str:
-    deadline = time.monotonic() + 5
-    while server.pending and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return said if said in ("accepted", "refused") else "accepted" if server.believed > before else "refused"
 
 
 @needs_machines
@@ -290,20 +279,6 @@ print(json.dumps([seen, "trust_store_path" in options]))
     assert first is not None
     assert others == [None, None, "/own.pem", None]
     assert not written
-
-
-class MySqlServer(Server):
-    """One whose greeting comes before TLS: a client of MySQL's waits for that, and asks for TLS then."""
-
-    def _handshake(self, connection: socket.socket) -> ssl.SSLSocket:
-        flags = 0xFFFFFFFF & ~(1 << 5)  # it can do everything but compress
-        halves = struct.pack("<HBHH", flags & 0xFFFF, 0x21, 2, flags >> 16)
-        body = b"\x0a8.0.30\0" + struct.pack("<I", 1) + b"abcdefgh\0" + halves + b"\x15" + bytes(10) + b"ijklmnopqrst\0"
-        body += b"mysql_native_password\0"
-        connection.sendall(struct.pack("<I", len(body))[:3] + b"\0" + body)
-        head = connection.recv(4, socket.MSG_WAITALL)
-        connection.recv(int.from_bytes(head[:3], "little"), socket.MSG_WAITALL)
-        return super()._handshake(connection)
 
 
 @pytest.fixture(scope="module")
