@@ -1,4 +1,6 @@
-"""The matrix of client libraries: ``matrix.py`` runs it, and writes what it found as Markdown.
+"""The matrix of client libraries: ``matrix.py`` runs it, and writes what it found to docs/libraries.md.
+
+``matrix.py NAME ...`` asks those clients only, and leaves the other rows of the page as they are.
 
 Each client is asked on made-up machines (machines.py), in children without a variable that decides about trust.
 """
@@ -329,15 +331,21 @@ class Asked(NamedTuple):
 PIPS = ("22.2", "23.2.1", "24.0")
 
 
-def _rows(folder: Path) -> Iterator[Asked]:
-    """Every library of libraries.txt has to be there, and uv."""
+def _rows(folder: Path, names: list[str]) -> Iterator[Asked]:
+    """Those of `names`, by default all: then every library of libraries.txt has to be there, and uv."""
     here = Matrix(folder / "here")
     for client, library in CLIENTS.items():
-        yield Asked(client, f"{library} {version(library)}" if library else "standard library", here, client)
-        if client == "pip":
+        if client in (names or CLIENTS):
+            yield Asked(client, f"{library} {version(library)}" if library else "standard library", here, client)
+        if client == "pip" in (names or CLIENTS):
             for number in PIPS:
                 _install(sys.executable, "-m", "pip", "install", f"--target={folder / number}", f"pip=={number}")
                 yield Asked(f"pip {number}", f"pip {number}", here, "pip", str(folder / number))
+    if not names or "uv" in names:
+        yield from _uv_rows(folder)
+
+
+def _uv_rows(folder: Path) -> Iterator[Asked]:
     packages = ("requests", "httpx2")
     _install(sys.executable, "-m", "pip", "wheel", f"--wheel-dir={folder / 'wheels'}", HERE.parent, *packages)
     python = str(folder / "uv" / "bin" / "python")
@@ -362,17 +370,18 @@ def _find(asked: Asked) -> dict[str, list[str]]:
 
 def main() -> None:
     """Run it, and write the page."""
-    from matrix_page import PAGE, Row, render
+    from matrix_page import PAGE, Row, parse, render
 
     if reason := unavailable():
         sys.exit(f"the page needs every machine: {reason}")
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
-        rows = [*_rows(Path(folder))]
+        rows = [*_rows(Path(folder), sys.argv[1:])]
         for asked in rows:
             for layout in LAYOUTS:
                 asked.matrix.machine(layout)  # before threads ask for it at once
         found = dict(zip([asked.name for asked in rows], pool.map(_find, rows), strict=True))
-        page = {asked.name: Row(asked.library, found[asked.name]) for asked in rows}
+    new = {asked.name: Row(asked.library, found[asked.name]) for asked in rows}
+    page = parse(PAGE.read_text(encoding="utf-8"))[0] | new if sys.argv[1:] else new
     PAGE.write_text(render(page, f"Python {sys.version.split()[0]}, {sys.platform}"), encoding="utf-8")
 
 
