@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import functools
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -374,15 +375,18 @@ def main() -> None:
 
     if reason := unavailable():
         sys.exit(f"the page needs every machine: {reason}")
+    order = list(CLIENTS)
+    where = f"Python {sys.version.split()[0]}, {sys.platform}"
+    page = parse(PAGE.read_text(encoding="utf-8"))[0] if sys.argv[1:] else {}
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
         rows = [*_rows(Path(folder), sys.argv[1:])]
         for asked in rows:
             for layout in LAYOUTS:
                 asked.matrix.machine(layout)  # before threads ask for it at once
-        found = dict(zip([asked.name for asked in rows], pool.map(_find, rows), strict=True))
-    new = {asked.name: Row(asked.library, found[asked.name]) for asked in rows}
-    page = parse(PAGE.read_text(encoding="utf-8"))[0] | new if sys.argv[1:] else new
-    PAGE.write_text(render(page, f"Python {sys.version.split()[0]}, {sys.platform}"), encoding="utf-8")
+        for asked, found in zip(rows, pool.map(_find, rows), strict=True):
+            page[asked.name] = Row(asked.library, found)
+            page = dict(sorted(page.items(), key=lambda row: order.index(re.findall(r"\w+", row[0])[0])))
+            PAGE.write_text(render(page, where), encoding="utf-8")  # as far as it is known
 
 
 if __name__ == "__main__":

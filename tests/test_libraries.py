@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import HERE, Authorities, Server, environment, run, run_code, shadow_certifi, verdicts
-from machines import LAYOUTS, Here, Unavailable, unavailable
+from harness import HERE, Authorities, Server, decide, environment, run, run_code, shadow_certifi, verdicts
+from machines import LAYOUTS, Here, Unavailable, needs_machines, unavailable
 from matrix import ADDS_A_DIRECTORY, CLIENTS, QUESTIONS, Matrix, expected, installed, version_of
 from matrix_page import PAGE, parse, render
 
@@ -61,6 +61,42 @@ def test_the_page_says_what_was_found(matrix: Matrix) -> None:
             if installed(client) and not isinstance(matrix.machine(layout), Here):
                 cells = {column: cell[list(LAYOUTS).index(layout)] for column, cell in written[client].cells.items()}
                 assert cells == matrix.row(client, layout), f"{client}, {layout}: run tests/matrix.py"
+
+
+@needs_machines
+@pytest.mark.parametrize("client", ["httpx2_sync", "openai", "huggingface_hub", "mcp", "pygit2"])
+def test_a_ca_that_was_appended_to_debians_bundle(
+    client: str, servers: dict[str, Server], authorities: Authorities, tmp_path: Path
+) -> None:
+    """By a Dockerfile, say: OpenSSL does not look at that file, and httpx2 names OpenSSL's own places."""
+    if not installed(client):
+        pytest.skip(f"{CLIENTS[client]} is not installed")
+    machine = LAYOUTS["Debian"](tmp_path / "machine", [authorities.system])
+    machine.bundle("/etc/ssl/certs/ca-certificates.crt", [authorities.system, authorities.private])
+    cases = ("system", "private", "unknown")
+    urls = json.dumps({case: servers[case].url for case in cases})
+    before = {case: servers[case].believed for case in cases}
+    said = json.loads(machine.run(machine.python, HERE / "clients.py", client, "default", urls).stdout.splitlines()[-1])
+    found = {case: decide(servers[case], before[case], said[case]) for case in cases}
+    assert found == {"system": "accepted", "private": "accepted", "unknown": "refused"}
+
+
+@needs_machines
+def test_httpx2s_refusal_has_a_note(urls: dict[str, str], authorities: Authorities, tmp_path: Path) -> None:
+    if not installed("httpx2_sync"):
+        pytest.skip("httpx2 is not installed")
+    code = """
+import sys, httpx2
+try:
+    httpx2.get(sys.argv[1])
+except httpx2.ConnectError as error:
+    while error is not None:
+        print(*getattr(error, "__notes__", []))
+        error = error.__cause__ or error.__context__
+"""
+    machine = LAYOUTS["Debian"](tmp_path / "machine", [authorities.system])
+    assert "truststore-inject: " in machine.run(machine.python, "-c", code, urls["unknown"]).stdout
+    assert not machine.run(machine.python, "-c", code, urls["unknown"], TRUSTSTORE_INJECT="0").stdout.strip()
 
 
 def test_check_tries_what_people_use(tmp_path: Path) -> None:
