@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from machines import LAYOUTS
-from matrix import ADDS_A_DIRECTORY, ADDS_TO_DEFAULT, NOT_ASKED, QUESTIONS
+from matrix import ADDS_A_DIRECTORY, ADDS_TO_DEFAULT, IGNORES_HOST, NO_EXTRA_CA, NOT_ASKED, QUESTIONS
 
 PAGE = Path(__file__).parent.parent / "docs" / "libraries.md"
 MARKS = {"accepted": "✓", "refused": "✗", NOT_ASKED: "-"}
@@ -56,8 +56,8 @@ HEAD = """# Client libraries
 
 Written by `python tests/matrix.py` on {where}; do not edit.
 
-Real requests to servers on loopback, with throw-away CAs. Each client was asked on four made-up machines whose store holds one
-of these CAs. No variable was set but those that the tables name.
+Real requests to servers on loopback, with throw-away CAs, on four made-up machines whose store holds one of these CAs. No
+variable was set but those that are named here.
 
 1. Debian: a hashed directory, `/etc/ssl/certs`, and Python built for it.
 2. Red Hat: a bundle below `/etc/pki`, and Python built for it.
@@ -76,30 +76,31 @@ DETAILS = """
 ## Details
 
 ✓ the client accepts that server, ✗ it refuses it, - it cannot be asked. *Pinned*: the client is given a CA file of its own, in the
-way that its documentation has for it. *Extra CA*: `TRUSTSTORE_INJECT_EXTRA_CA_CERTS` names it. *Opted out*: `TRUSTSTORE_INJECT=0`,
-which is stock Python.
+way that its documentation has for it. *Extra CA*: `TRUSTSTORE_INJECT_EXTRA_CA_CERTS` names one. *Opted out*:
+`TRUSTSTORE_INJECT=0`, which is stock Python.
 
 """
 
 NOTES = """
 ## Notes
 
-`pyopenssl` verifies the chain only: the host name is checked by its caller.
-{adds}: a CA that they are given is added to default trust, by the library; so it is in stock.
-{directory}: libcurl looks into `/etc/ssl/certs`, too, when it is given a file; so it does in stock.
-No verification cannot be asked of everybody: some have no switch for that, or not in all their versions.
+* {ignores}: the chain is verified, the host name is not; so it is in stock.
+* {adds}: the library adds a CA that it is given to its default trust; so it does in stock.
+* {directory}: given a file, the library looks into OpenSSL's directory, too; so it does in stock.
+* {no_extra}: the extra CAs do not reach it, see [Libraries with a TLS stack of their own](other-stacks.md), which has more of
+  that kind.
+* Not everybody can be asked for no verification: some have no switch for it, or not in all their versions.
+* `requests_system_bundle` is requests with `REQUESTS_CA_BUNDLE`, which names the system's bundle: that is loaded as it is named,
+  and the extra CAs with it.
+* `snowflake` 5 has a TLS stack of its own that asks the system store; before that it went through pyOpenSSL and certifi.
 
-The roots of `rnet` and `wreq` are compiled in, out of reach.  A file that they are given takes their place: the path that
+The roots of `rnet` and `wreq` are compiled in, out of reach. A file that they are given takes their place: the path that
 `truststore-inject export FILE` writes, as `rnet.Client(verify=Path(...))` and `wreq.Client(tls_verify=Path(...))`; wreq also
-takes `tls_verify=wreq.tls.CertStore(default_paths=True)`, OpenSSL's own places.  The columns `pinned` show the first.
+takes `tls_verify=wreq.tls.CertStore(default_paths=True)`, OpenSSL's own places. The columns *pinned* show the first.
 
-`requests_system_bundle` is requests with `REQUESTS_CA_BUNDLE`, which names the system's bundle.  It is trusted as it is, and the
-extra CAs with it.
-
-`snowflake` 5 has a TLS stack of its own that asks the system store; before that it went through pyOpenSSL and certifi.
 `niquests` finds the machine's CA files by itself, in fixed places, and gives them to its contexts as its own choice:
 it verifies with the system store with this package and without, and `SSL_CERT_FILE`, `SSL_CERT_DIR` and
-`TRUSTSTORE_INJECT_EXTRA_CA_CERTS` do not reach it.  It is not in the table: its urllib3-future takes the name urllib3.
+`TRUSTSTORE_INJECT_EXTRA_CA_CERTS` do not reach it. It is not in the table: its urllib3-future takes the name urllib3.
 """
 
 
@@ -109,8 +110,8 @@ def render(found: dict[str, Row], where: str) -> str:
     follow = sum(line[0] == line[1] == MARKS["accepted"] for line in marks.values())
     stock = sum(line[-1] == MARKS["accepted"] for line in marks.values())
     sentence = (
-        f"{follow} of {len(found)} clients follow the store and the extra CAs on all four machines; "
-        f"of stock clients {stock} do follow the store."
+        f"{follow} of {len(found)} clients follow the store, and the extra CAs, on all four machines. "
+        f"Without this package {stock} of them follow the store on all four."
     )
     summary = [[f"`{client}`", found[client].library, *line] for client, line in marks.items()]
     details = [
@@ -121,7 +122,12 @@ def render(found: dict[str, Row], where: str) -> str:
         + _table(["client", "library", *SUMMARY], summary)
         + DETAILS
         + _table(["client", *QUESTIONS], details)
-        + NOTES.format(adds=_names(ADDS_TO_DEFAULT), directory=_names(ADDS_A_DIRECTORY))
+        + NOTES.format(
+            adds=_names(ADDS_TO_DEFAULT),
+            directory=_names(ADDS_A_DIRECTORY),
+            ignores=_names(IGNORES_HOST),
+            no_extra=_names(NO_EXTRA_CA),
+        )
     )
 
 
