@@ -82,7 +82,6 @@ def test_without_a_store_they_are_stocks(tmp_path: Path) -> None:
 
 
 def test_taken_back(store: Path, tmp_path: Path, authorities: Authorities) -> None:
-    """Also for who has kept the function."""
     authorities.private.cert_pem.write_to_path(tmp_path / "extra.pem")
     code = """
 import inspect, json, pickle, ssl
@@ -92,7 +91,7 @@ seen = [inspect.signature(get_default_verify_paths) == inspect.Signature(),
         pickle.loads(pickle.dumps(get_default_verify_paths)) is get_default_verify_paths,
         get_default_verify_paths().cafile is None]
 truststore_inject.extract()
-seen += [ssl.get_default_verify_paths is get_default_verify_paths.__wrapped__, get_default_verify_paths().cafile is None]
+seen += [ssl.get_default_verify_paths is get_default_verify_paths.__wrapped__, ssl.get_default_verify_paths().cafile is None]
 truststore_inject.inject()
 print(json.dumps([*seen, ssl.get_default_verify_paths().cafile is None]))
 """
