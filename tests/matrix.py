@@ -25,7 +25,7 @@ from typing import NamedTuple
 import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from harness import HERE, HOSTS, Authorities, MySqlServer, Server, decide, server_context, write_bundle
+from harness import HERE, HOSTS, Authorities, Server, decide, server_context, write_bundle
 from machines import LAYOUTS, Here, Machine, unavailable
 
 # The function of clients.py, and the distribution that it needs ("" is the standard library).
@@ -67,7 +67,6 @@ CLIENTS = {
     "psycopg2": "psycopg2-binary",
     "adbc_postgresql": "adbc-driver-postgresql",
     "couchbase": "couchbase",
-    "mysql_connector": "mysql-connector-python",
     "ydb": "ydb",
     "pulsar": "pulsar-client",
     "pyogrio": "pyogrio",
@@ -258,11 +257,7 @@ class Matrix:
     @contextlib.contextmanager
     def _server(self, client: str, column: str) -> Iterator[Server | QuicServer]:
         certificate = self._certificates[QUESTIONS[column].server]
-        if client == "aioquic":
-            server: Server | QuicServer = QuicServer(certificate)
-        else:
-            kind = MySqlServer if client == "mysql_connector" else Server
-            server = kind(server_context(certificate), patience=0.5)
+        server = QuicServer(certificate) if client == "aioquic" else Server(server_context(certificate), patience=0.5)
         yield server
         server.close()
 
@@ -369,13 +364,18 @@ def _find(asked: Asked) -> dict[str, list[str]]:
     return {column: [row[column] for row in rows] for column in QUESTIONS}
 
 
+def _position(name: str) -> int:
+    """Of the client, in `CLIENTS`; behind all of them if it is there no more."""
+    client = re.findall(r"\w+", name)[0]
+    return list(CLIENTS).index(client) if client in CLIENTS else len(CLIENTS)
+
+
 def main() -> None:
     """Run it, and write the page."""
     from matrix_page import PAGE, Row, parse, render
 
     if reason := unavailable():
         sys.exit(f"the page needs every machine: {reason}")
-    order = list(CLIENTS)
     where = f"Python {sys.version.split()[0]}, {sys.platform}"
     page = parse(PAGE.read_text(encoding="utf-8"))[0] if sys.argv[1:] else {}
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(2) as pool:
@@ -385,7 +385,7 @@ def main() -> None:
                 asked.matrix.machine(layout)  # before threads ask for it at once
         for asked, found in zip(rows, pool.map(_find, rows), strict=True):
             page[asked.name] = Row(asked.library, found)
-            page = dict(sorted(page.items(), key=lambda row: order.index(re.findall(r"\w+", row[0])[0])))
+            page = {name: page[name] for name in sorted(page, key=_position) if _position(name) < len(CLIENTS)}
             PAGE.write_text(render(page, where), encoding="utf-8")  # as far as it is known
 
 
