@@ -12,7 +12,6 @@ import os
 import ssl
 import sys
 import urllib.parse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -294,14 +293,17 @@ def pyopenssl(url: str, trust: str) -> None:
         connection.do_handshake()
 
 
-def ready(wait: Callable[[], object]) -> None:
-    """A gRPC channel says no more of a certificate that it refuses than that it is not ready."""
+def ready(channel: Any) -> None:
+    """A gRPC channel says no more of a certificate that it refuses than that it failed."""
+    import queue
+
     import grpc
 
-    try:
-        wait()
-    except (grpc.FutureTimeoutError, asyncio.TimeoutError) as error:
-        raise ssl.SSLCertVerificationError("the channel is not ready") from error
+    states: queue.SimpleQueue[object] = queue.SimpleQueue()
+    channel.subscribe(states.put, try_to_connect=True)
+    while (state := states.get(timeout=20)) is not grpc.ChannelConnectivity.READY:
+        if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+            raise ssl.SSLCertVerificationError("the channel is not ready")
 
 
 def grpc(url: str, trust: str) -> None:
@@ -309,7 +311,7 @@ def grpc(url: str, trust: str) -> None:
 
     roots = None if trust == "default" else Path(trust).read_bytes()
     with grpc.secure_channel(urllib.parse.urlsplit(url).netloc, grpc.ssl_channel_credentials(roots)) as channel:
-        ready(lambda: grpc.channel_ready_future(channel).result(timeout=1))
+        ready(channel)
 
 
 def grpc_aio(url: str, trust: str) -> None:
@@ -319,9 +321,12 @@ def grpc_aio(url: str, trust: str) -> None:
         roots = None if trust == "default" else Path(trust).read_bytes()
         target = urllib.parse.urlsplit(url).netloc
         async with grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(roots)) as channel:
-            await asyncio.wait_for(channel.channel_ready(), 1)
+            while (state := channel.get_state(try_to_connect=True)) is not grpc.ChannelConnectivity.READY:
+                if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+                    raise ssl.SSLCertVerificationError("the channel is not ready")
+                await asyncio.wait_for(channel.wait_for_state_change(state), 20)
 
-    ready(lambda: asyncio.run(connect()))
+    asyncio.run(connect())
 
 
 def psycopg_options(url: str, trust: str) -> dict[str, Any]:
@@ -386,7 +391,7 @@ def otlp_grpc(url: str, trust: str) -> None:
     credentials = None if trust == "default" else grpc.ssl_channel_credentials(Path(trust).read_bytes())
     exporter = OTLPSpanExporter(endpoint=url, credentials=credentials)
     # Not by an export, which only logs; and a gRPC client looks at the host name after the server's handshake is over.
-    ready(lambda: grpc.channel_ready_future(exporter._channel).result(timeout=1))
+    ready(exporter._channel)
     exporter.shutdown()
 
 
@@ -787,14 +792,13 @@ def adbc_postgresql(url: str, trust: str) -> None:
 
 
 def ydb(url: str, trust: str) -> None:
-    import grpc
     import ydb
 
     roots = None if trust == "default" else Path(trust).read_bytes()
     endpoint = "{}:{}".format(*address(url))
     configuration = ydb.DriverConfig(f"grpcs://{endpoint}", "/local", root_certificates=roots)
     with ydb.connection.channel_factory(endpoint, configuration) as channel:
-        ready(lambda: grpc.channel_ready_future(channel).result(timeout=1))
+        ready(channel)
 
 
 def gdal_options(trust: str) -> dict[str, str]:
