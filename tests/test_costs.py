@@ -32,7 +32,7 @@ MODULES = "print(json.dumps(sorted(sys.modules)))"
 
 ARMED = {"truststore_inject", "truststore_inject._startup"}
 PATCHED = ARMED | {f"truststore_inject.{name}" for name in ("_hook", "_record", "patches", "patches._ssl")}
-STORE = ["_bundle", "_carried", "_defaults", "_extra", "_files", "_openssl", "_pem", "_places"]
+STORE = ["_bundle", "_carried", "_defaults", "_files", "_openssl", "_pem", "_places"]
 if sys.implementation.name == "cpython" and getattr(_ssl, "__file__", None) is not None:  # else nothing can be shared
     STORE.append("_libssl")
 LOADED = PATCHED | {
