@@ -124,18 +124,20 @@ def test_each_truststore_that_is_relied_upon(
 
 
 def test_names_agree_with_stock(windows: Callable[[str], Windows], tmp_path: Path) -> None:
-    """Windows looks at them in its way, and then the package in OpenSSL's.  Wine knows no IP addresses in names."""
+    """Windows looks at them in its way, and then the package in OpenSSL's: nothing is accepted that stock refuses."""
     issuer = host_names.Issuer()
     (tmp_path / "issuer.pem").write_bytes(issuer.certificate)
     stock = ssl.create_default_context(cafile=str(tmp_path / "issuer.pem"))
-    servers, questions, expected = [], [], []
+    questions, expected = [], []
     for dns, addresses, common_name in host_names.FIXED:
         context = issuer.server(tmp_path / "server.pem", dns, addresses, common_name)
-        servers.append(Server(context))
+        url = Server(context).url
         for host in host_names.HOSTS:
-            questions.append((servers[-1].url, host))
             accepted = host_names.verdict(host_names.shake, stock, context, host) is None
-            expected.append("accepted" if accepted and (dns or common_name) else "refused")
+            # Wine knows no addresses in names, and refuses every name of a certificate that has one.
+            known = not addresses and ":" not in host and host.strip("0123456789.")
+            questions.append((url, host))
+            expected.append("accepted" if accepted and known else "refused")
     code = f"""{CODE}
 context = ssl.create_default_context()
 found = []
@@ -145,10 +147,7 @@ print(json.dumps(found))
 """
     (tmp_path / "questions.json").write_text(json.dumps(questions))
     found = windows("3.13").json(code, str(tmp_path / "questions.json"), SSL_CERT_FILE=str(tmp_path / "issuer.pem"))
-    for server in servers:
-        server.close()
-    different = [row for row in zip(questions, found, expected, strict=True) if row[1] != row[2]]
-    assert not different
+    assert [row for row in zip(questions, found, expected, strict=True) if row[1] != row[2]] == []
     assert found.count("accepted") > 10
 
 
