@@ -112,7 +112,8 @@ class Search:
         self.chosen = [None if value in self._tools else value for value in values]
         for value, owner in self._tools.items():
             self.left_out[value] = f"{owner} carries it, so the variable that names it counts as not set"
-        if self._is_nix():
+        self._nix = self._is_nix()
+        if self._nix:
             self.chosen[0] = _settings.openssl(_NIX)
         self.is_chosen = self.chosen != [None, None]
         self.store = self._named() if self.is_chosen else self._found()
@@ -168,11 +169,8 @@ class Search:
     def _named(self) -> Store | None:
         """What the variables name: each on its own, as OpenSSL has it, and nothing beyond."""
         file, directory = self.chosen
-        source = " and ".join(
-            _NIX if value == os.environ.get(_NIX) else name
-            for name, value in zip((self.file_variable, self.directory_variable), self.chosen, strict=True)
-            if value is not None
-        )
+        names = [_NIX if self._nix else self.file_variable, self.directory_variable]
+        source = " and ".join(name for name, value in zip(names, self.chosen, strict=True) if value is not None)
         if directory and ":" in directory.partition("/")[0] and not is_directory(directory.partition(":")[0]):
             self.left_out[directory] = "a URI, which is left to OpenSSL"  # OpenSSL 3 takes one there
             return None
