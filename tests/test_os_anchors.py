@@ -54,7 +54,11 @@ def windows(authorities: Authorities, monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setattr(_os_anchors, "sys", System("win32"))
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     monkeypatch.delenv("SSL_CERT_DIR", raising=False)
-    for name, value in (("listing", _os_anchors.listing), ("distrusted", _os_anchors.distrusted), ("on_demand", True)):
+    described = {"bundles": [], "directories": []}
+    for name, value in (
+        *(("listing", _os_anchors.listing), ("distrusted", _os_anchors.distrusted), ("on_demand", True)),
+        *(("interpositions", ()), ("describe", lambda: described)),
+    ):
         monkeypatch.setattr(_export, name, value)
     bundle = tmp_path / "certifi" / "cacert.pem"
     bundle.parent.mkdir()
