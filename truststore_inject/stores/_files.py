@@ -39,7 +39,7 @@ def identity(path: "Path") -> "Identity":
 
 def is_settled(state: "Identity") -> bool:
     """False where the file was changed so lately that another change may leave the same `identity` (a clock's tick)."""
-    return not state or time_ns() - max(state[-2:]) > 100_000_000
+    return not state or abs(time_ns() - state[-1]) > 100_000_000
 
 
 def size(path: "Path") -> int:

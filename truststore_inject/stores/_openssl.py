@@ -79,10 +79,14 @@ def _with_what_they_hide(bundles: list[Bundle], store: Store | None) -> Bundle |
     if store is None:
         return _bundle.together(bundles)
     key = tuple(map(id, bundles))
-    if key not in store.others:
+    known = store.others.get(key)
+    if known is None:
         hidden = _bundle.beside(bundles, store.directories, store.by_itself)
-        store.others[key] = bundles, _bundle.together(bundles if hidden is None else [hidden, *bundles])
-    return store.others[key][1]
+        known = bundles, _bundle.together(bundles if hidden is None else [hidden, *bundles])
+        if len(store.others) >= 8:
+            store.others.clear()  # files that change all the time
+        store.others[key] = known
+    return known[1]
 
 
 def complete(context: "ssl.SSLContext", names_directory: bool) -> None:
