@@ -57,7 +57,7 @@ def windows(authorities: Authorities, monkeypatch: pytest.MonkeyPatch, tmp_path:
     described = {"bundles": [], "directories": []}
     for name, value in (
         *(("listing", _os_anchors.listing), ("distrusted", _os_anchors.distrusted), ("on_demand", True)),
-        *(("interpositions", ()), ("describe", lambda: described)),
+        *(("whole_bundle", lambda: None), ("describe", lambda: described)),
     ):
         monkeypatch.setattr(_export, name, value)
     bundle = tmp_path / "certifi" / "cacert.pem"
