@@ -22,7 +22,7 @@ from places import places as places
 pytestmark = needs_openssl
 
 from truststore_inject import _record  # noqa: E402
-from truststore_inject.stores import _bundle  # noqa: E402
+from truststore_inject.stores import _bundle, _files  # noqa: E402
 
 NOTE = "each context parses its bundle anew"
 
@@ -220,6 +220,16 @@ def test_a_file_that_was_changed_just_now_is_not_kept(bundle: Path, reads: list[
     loading(bundle)
     loading(bundle)
     assert (len(reads), _bundle._read) == (2, {})
+
+
+def test_a_change_is_over_when_the_clock_has_ticked(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"x")
+    assert not _files.is_settled(_files.identity(file))
+    old = time.time_ns() - 10**9
+    assert not _files.is_settled((1, 2, 3, old, time.time_ns()))  # its time was set back
+    assert _files.is_settled((1, 2, 3, old, old))
+    assert _files.is_settled(_files.identity(tmp_path / "nothing"))
 
 
 @needs_sharing

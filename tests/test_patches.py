@@ -64,7 +64,7 @@ def test_grpc_reads_the_store_and_then_its_own_again(tmp_path: Path, monkeypatch
     roots = str(tmp_path / "grpc" / "_cython" / "_credentials" / "roots.pem")
     assert _grpc.patch(module) is None
     assert b"BEGIN CERTIFICATE" in loader.get_data(roots)
-    assert loader.get_data(str(tmp_path / "other")) == b"stock"
+    assert loader.get_data(str(tmp_path / "other")) == loader.get_data(str(tmp_path / "other.pem")) == b"stock"
     assert _grpc.patch(module) is None  # a second time
     no_store(monkeypatch)
     assert loader.get_data(roots) == b"stock"
@@ -337,6 +337,10 @@ def test_a_context_that_is_not_the_librarys_any_more(authorities: Any) -> None:
     reason = contexts.renew([module], "context", ssl.create_default_context, [])
     assert "not the library's own any more (check_hostname)" in str(reason)
     assert module.context is old
+    for setting, value in (("minimum_version", ssl.TLSVersion.TLSv1_3), ("maximum_version", ssl.TLSVersion.TLSv1_2)):
+        module.context = ssl.create_default_context()
+        setattr(module.context, setting, value)
+        assert setting in str(contexts.renew([module], "context", ssl.create_default_context, []))
     module.context = old = ssl.create_default_context()
     old.load_verify_locations(cadata=authorities.private.cert_pem.bytes().decode())
     known = contexts.stock_anchors()

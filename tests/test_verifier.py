@@ -181,3 +181,14 @@ except ssl.SSLCertVerificationError as error:
     for text in child(code, ports["unknown"], env=native(root)):
         assert text.isprintable()
         assert "is not trusted" in text
+
+
+@pytest.mark.parametrize("answer", [True, False, object()], ids=["true", "false", "something"])
+def test_an_answer_that_is_none_of_those_that_are_known_is_no_agreement(answer: object) -> None:
+    """A later truststore may give a coroutine, or say no without raising."""
+    from truststore_inject.stores import _verifier
+
+    verifier = _verifier.Verifier(lambda settings, chain, server_hostname: answer)
+    settings = _verifier.Settings(_verifier.new_context(), False, False)
+    with pytest.raises(_verifier.CouldNotBeAsked):
+        verifier.verify(settings, [b""], "localhost", dict)
