@@ -640,7 +640,7 @@ def mcp(url: str, trust: str) -> None:
 
     async def connect() -> None:
         options = {} if trust == "default" else {"http_client": httpx2.AsyncClient(verify=sdk_verify(trust))}
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             async with (
                 streamable_http_client(f"{url}mcp", **options) as streams,
                 ClientSession(*streams[:2]) as session,

@@ -133,7 +133,7 @@ class Machine:
         env = environment(**variables)
         if "SSL_CERT_FILE" not in variables:
             del env["SSL_CERT_FILE"]
-        return subprocess.run(self.command(*command), env=env, cwd="/", capture_output=True, text=True, timeout=300)
+        return subprocess.run(self.command(*command), env=env, cwd="/", capture_output=True, text=True, timeout=900)
 
 
 def _rebuilt(folder: Path, openssldir: str) -> tuple[Path, str]:
