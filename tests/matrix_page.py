@@ -85,7 +85,7 @@ NOTES = """
 ## Notes
 
 * {ignores}: the chain is verified, the host name is not; so it is in stock.
-* {adds}: the library adds a CA that it is given to its default trust; so it does in stock.
+* {adds}: the library adds a CA that it is given to its default trust (pip since 24.2); so it does in stock.
 * {directory}: given a file, the library looks into OpenSSL's directory, too; so it does in stock.
 * {no_extra}: the extra CAs do not reach it, see [Libraries with a TLS stack of their own](other-stacks.md), which has more of
   that kind.
