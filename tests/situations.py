@@ -507,7 +507,16 @@ def grid(stores: Iterable[str], asks: Iterable[str]) -> list[Situation]:
         for name in NAMES:
             rows[Situation(next(healthy), ask, next(cycled), holder, name)] = None
     # A distribution's places are those of the package: stock, left alone, would look at the machine's.
-    return [row for row in rows if not (row.ask == "for another purpose" and row.store.startswith("a distribution"))]
+    rows = {
+        row: None for row in rows if not (row.ask == "for another purpose" and row.store.startswith("a distribution"))
+    }
+    # Of two anchors of one name OpenSSL finds one, where they lie in two places: stock is told of one place here.
+    # test_random_stores.py judges these beside a stock that is told of both.
+    return [row for row in rows if not (row.store in SPLIT and row.chain.startswith(ONE_NAME))]
+
+
+SPLIT = ("two directories", "directory and another bundle")
+ONE_NAME = ("an anchor of the same name", "an anchor that was renewed")
 
 
 def pairwise(dimensions: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:
