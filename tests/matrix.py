@@ -131,6 +131,7 @@ COMPILED_IN = ("rnet", "wreq")  # their roots, which are out of reach
 ADDS_TO_DEFAULT = (
     "aiosmtplib",
     "elasticsearch",
+    "pip",
     "pygit2",
     "redis",
     "truststore_context",
