@@ -107,8 +107,7 @@ def request(*args: object, **kwargs: object) -> "_defaults.Request | None":
 
 
 def share(context: ssl.SSLContext, arguments: "dict[str, Any]") -> bool:
-    """What ``load_verify_locations(**arguments)`` does, where it pays that the file is parsed once in a process; else
-    False.
+    """Do ``load_verify_locations(**arguments)`` if it pays that the file is parsed once in a process; else False.
 
     Never raises an `Exception`: what is wrong with the arguments, stock says.
     """

@@ -2,7 +2,8 @@
 
 Reading is what a bundle costs: 0.1 ms for each certificate with OpenSSL 3.0.  So OpenSSL reads it into a context of our
 own, which nobody else sees, and every other context gets the same objects by reference.  What is in a file and what is
-trusted of it, OpenSSL alone decides: comments, trust settings, revocation lists, order, errors."""
+trusted of it, OpenSSL alone decides: comments, trust settings, revocation lists, order, errors.
+"""
 
 import _ssl
 import os
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from ._files import Identity, Path
     from ._libssl import Objects
 
-# A smaller file is parsed for each context: that costs no more than ctypes does.  In bytes; a certificate has 1 to 2
-# kB.
+# In bytes: a smaller file, of ten certificates or so, is parsed for each context; that costs no more than ctypes does.
 SMALL = 16 * 1024
 _KEPT = 16  # how many files are kept; each certificate takes 4 to 5 kB
 
@@ -86,8 +86,8 @@ def read(path: "Path") -> Bundle:
     load_verify_locations(context, path)
     bundle = Bundle(context, {"cafile": path})
     if before and before == identity(path) and is_settled(before):
-        if len(_read) >= _KEPT:
-            _read.pop(next(iter(_read), ()), None)
+        for oldest in list(_read)[: max(0, len(_read) + 1 - _KEPT)]:
+            _read.pop(oldest, None)
         _read[before] = bundle
     return bundle
 

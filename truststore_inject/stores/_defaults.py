@@ -2,7 +2,8 @@
 
 A library's own bundle does: the system store takes its place.  The machine's default does, named by its path: it is
 loaded as it is named, and what the settings add is added.  Everything else is the program's own choice, and stays
-exact."""
+exact.
+"""
 
 from . import _carried
 from ._carried import PLACEHOLDER as PLACEHOLDER

@@ -2,7 +2,8 @@
 
 What OpenSSL reads by itself comes first, and OpenSSL is asked what that is.  The distribution's store is added where
 OpenSSL looks elsewhere than the distribution puts it, or at a part of it only.  A place counts only if OpenSSL finds a
-CA there."""
+CA there.
+"""
 
 import _ssl
 import os
