@@ -105,7 +105,7 @@ class PatchFinder:
     ) -> "ModuleSpec | None":
         """The spec that the other finders give, with a loader that patches; for other modules None."""
         if name not in self.targets:
-            return _own_spec(name) if name.startswith("truststore_inject.") else None
+            return OwnFinder.find_spec(name)
         try:
             spec: ModuleSpec | None = self.own("_hook").find_spec(self, name, path, target)
             return spec
@@ -120,29 +120,37 @@ class PatchFinder:
         full_name = f"truststore_inject.{name}"
         in_front = sys.meta_path[:1] != [self] and full_name not in sys.modules
         if in_front:
-            sys.meta_path.insert(0, self)
+            sys.meta_path.insert(0, OwnFinder)  # not ourselves: after extract() nothing more is patched
         try:
             __import__(full_name)
         finally:
-            if in_front and self in sys.meta_path:
-                sys.meta_path.remove(self)
+            if in_front and OwnFinder in sys.meta_path:
+                sys.meta_path.remove(OwnFinder)
         return sys.modules[full_name]
 
 
-def _own_spec(name: str) -> "ModuleSpec | None":
-    """The spec of a module of this package, as it is written; None if it is not a file.
+class OwnFinder:
+    """A meta path finder for the modules of this package, as they are written.
 
     Hooks that instrument every module (beartype's, typeguard's) would check our types at run time, against names that
     are imported for a type checker only.  https://github.com/beartype/beartype/issues/259
     """
-    from _frozen_importlib_external import spec_from_file_location  # importlib.util's, which costs 3 ms
 
-    base = os.path.join(os.path.dirname(__file__), *name.split(".")[1:])
-    for file in (base + ".py", os.path.join(base, "__init__.py")):
-        if os.path.isfile(file):
-            spec: ModuleSpec | None = spec_from_file_location(name, file)
-            return spec
-    return None
+    @staticmethod
+    def find_spec(
+        name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
+    ) -> "ModuleSpec | None":
+        """The spec of the file; None for what is none."""
+        if not name.startswith("truststore_inject."):
+            return None
+        from _frozen_importlib_external import spec_from_file_location  # importlib.util's, which costs 3 ms
+
+        base = os.path.join(os.path.dirname(__file__), *name.split(".")[1:])
+        for file in (base + ".py", os.path.join(base, "__init__.py")):
+            if os.path.isfile(file):
+                spec: ModuleSpec | None = spec_from_file_location(name, file)
+                return spec
+        return None
 
 
 def _note(text: str) -> None:

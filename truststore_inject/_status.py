@@ -44,6 +44,7 @@ class Status:
 def status() -> Status:
     """Whether the injection is active in this interpreter and why, the store, each patch, and what else was noticed."""
     store = stores.describe()  # first: what it notices belongs to the notes
+    store["anchors"] = stores.count(store["source"])
     if not _settings.enabled():
         active, reason = False, "switched off by TRUSTSTORE_INJECT"
     elif _startup.finder in sys.meta_path:

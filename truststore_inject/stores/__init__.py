@@ -3,9 +3,9 @@
 ``load(context) -> bool``
     Let `context` trust the system store.  False if there is none that can be used.
 ``describe() -> dict``
-    The store, for people and for JSON: ``source``, ``directories``, ``bundles``, ``anchors`` (a number, or None where
-    the operating system does not say), and ``left_out``: each ``path`` that is not used, with the ``reason``.
-    `truststore_inject.stores.describe` adds ``extra``: the files of the extra CAs that are used.
+    The store, for people and for JSON: ``source``, ``directories``, ``bundles``, and ``left_out``: each ``path`` that
+    is not used, with the ``reason``.  `truststore_inject.stores.describe` adds ``extra``: the files of the extra CAs
+    that are used.
 ``listing() -> Iterator[tuple[str, bytes]]``
     Each anchor in the store, for people who ask: the place where it lies, and DER.
 
@@ -80,6 +80,16 @@ def describe() -> "dict[str, Any]":
             for path, reason in extra.left_out.items()
         ]
     return found
+
+
+def count(source: str | None) -> int | None:
+    """How many anchors there are in the store of that `source`; None where the operating system does not say.
+
+    Each is read for that, so it is for people who ask, and not for a refused handshake.
+    """
+    if source is None:
+        return 0
+    return sum(1 for _ in listing()) if interpositions is None else None
 
 
 # The contexts that were given the system store.

@@ -130,17 +130,22 @@ def find(context: "_ssl._SSLContext", objects: "Objects") -> "Objects":
     What it finds in a directory is in the memory of `context` from then on, as after a handshake.
     https://docs.openssl.org/3.0/man3/X509_STORE_get_by_subject/
     """
-    lookup, result, found = _lookup_new(), _object_new(), []
+    lookup, found = _lookup_new(), []
     try:
         if _lookup_init(lookup, _store(context), None, None):
-            for add_to, entry in objects:
-                if add_to is _add_certificate and _by_subject(lookup, _X509, _subject(entry), result) > 0:
-                    found.append((add_to, entry))
+            found = [entry for entry in objects if entry[0] is _add_certificate and _finds(lookup, _subject(entry[1]))]
     finally:
-        _object_free(result)
         _lookup_free(lookup)
         _clear_errors()
     return found
+
+
+def _finds(lookup: int, subject: int) -> bool:
+    result = _object_new()  # one for each look-up: it counts a reference to what it was given
+    try:
+        return bool(_by_subject(lookup, _X509, subject, result) > 0)
+    finally:
+        _object_free(result)
 
 
 def self_issued_first(objects: "Objects") -> "Objects":

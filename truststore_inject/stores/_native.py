@@ -140,13 +140,12 @@ def describe() -> dict[str, object]:
     if system is None or reason is not None:
         if reason is not None:
             _record.note(_does_not_verify(reason))
-        return {"source": None, "directories": [], "bundles": [], "anchors": 0, "left_out": []}
+        return {"source": None, "directories": [], "bundles": [], "left_out": []}
     bundle, directory = environment()
     return {
         "source": f"{_verifier.NAME}, which verifies by itself, through truststore",
         "directories": directory.split(os.pathsep) if directory else [],
         "bundles": [] if bundle is None else [bundle],
-        "anchors": None,
         "left_out": [],
     }
 

@@ -114,7 +114,6 @@ def describe() -> dict[str, object]:
         "source": None if store is None else store.source,
         "directories": [] if store is None else list(store.directories),
         "bundles": [] if store is None else [p for p in store.bundles() if size(p) and p not in found.left_out],
-        "anchors": sum(1 for _ in listing()),
         "left_out": [{"path": path, "reason": reason} for path, reason in found.left_out.items()],
     }
 

@@ -175,6 +175,8 @@ class Search:
         if directory and ":" in directory.partition("/")[0] and not is_directory(directory.partition(":")[0]):
             self.left_out[directory] = "a URI, which is left to OpenSSL"  # OpenSSL 3 takes one there
             return None
+        if file and not size(file):
+            self.left_out[file] = "it is empty, or no file" if identity(file) else "there is no such file"
         directories = (self.directory if directory is None else directory).split(os.pathsep)
         store = Store(source, self.file if file is None else file, filter(None, directories), not self._tools)
         if self._is_usable(store):
