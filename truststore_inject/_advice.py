@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 EXPIRED = frozenset({10, 0x800B0101, -67818})
 NOT_YET_VALID = frozenset({9, -67819})
 UNKNOWN_ISSUER = frozenset({2, 18, 19, 20, 21, 0x800B0109, 0x800B010A, -67843})
+NOT_ASKED = frozenset({-26276})  # macOS, in a sandbox that does not let a process speak with trustd
 WRONG_NAME = frozenset({62, 64, 0x800B010F, -67602})
 
 
@@ -33,7 +34,8 @@ def add_note(error: ssl.SSLCertVerificationError, connection: "Any") -> None:
 
 def _text(error: ssl.SSLCertVerificationError, connection: "Any") -> str:
     found = stores.describe()
-    lines = [f"truststore-inject: {place(found)} was asked."]
+    asked = "could not be asked" if error.verify_code in NOT_ASKED else "was asked"
+    lines = [f"truststore-inject: {place(found)} {asked}."]
     if found["extra"]:
         lines.append(f"  So were the extra CAs in {', '.join(found['extra'])}.")
     lines += [f"  Not used: {entry['path']}: {entry['reason']}." for entry in found["left_out"]]
