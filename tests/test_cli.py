@@ -335,6 +335,21 @@ def test_an_accepted_server(env: dict[str, str], urls: dict[str, str], store: Pa
     assert max(map(len, text.splitlines())) <= 80
 
 
+@openssl_store
+def test_a_file_that_openssl_gives_up_is_named(urls: dict[str, str], authorities: Authorities, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle.pem"
+    anchor = authorities.system.cert_pem.bytes()
+    bundle.write_bytes(anchor + anchor.replace(b"MII", b"AAA", 1))
+    (tmp_path / "empty").mkdir()
+    env = environment(SSL_CERT_FILE=bundle, SSL_CERT_DIR=tmp_path / "empty")
+    line = anchor.count(b"\n") + 1
+    found = diagnosis(urls["system"], env=env, code=1)
+    (left_out,) = (entry for entry in found["left_out"] if entry["path"] == str(bundle))
+    assert f"line {line}: a corrupt certificate" in left_out["reason"]
+    text = " ".join(command("check", urls["system"], env=env).stdout.split())
+    assert f"Not used: {bundle}: line {line}: a corrupt certificate" in text
+
+
 def trust_name(authority: trustme.CA) -> str:
     return x509.load_pem_x509_certificate(authority.cert_pem.bytes()).subject.rfc4514_string()
 

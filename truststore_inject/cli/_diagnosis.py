@@ -44,13 +44,16 @@ def diagnose(target: Target, timeout: float, ca_file: str | None, save_ca: str |
         "stock": {key: stock[key] for key in ("verdict", "code", "words")},
         "store": {key: store[key] for key in ("verdict", "code", "words")},
         "clients": clients,
+        "left_out": stores.describe()["left_out"],
         "accepted": store["verdict"] == "accepted" and all(v["verdict"] != "refused" for v in clients.values()),
     }
     relaxed = None
     if store["verdict"] == "refused" and sys.version_info >= (3, 13):
         with Progress("without VERIFY_X509_STRICT"):
             relaxed = _judges.handshake(target, timeout, {**injected, "TRUSTSTORE_INJECT_X509_STRICT": "0"})
-    report["reason"], report["fix"] = _reasons.explain(target, report, chain, relaxed)
+    report["reason"], fix = _reasons.explain(target, report, chain, relaxed)
+    not_used = [] if report["accepted"] else report["left_out"]
+    report["fix"] = [*(f"Not used: {entry['path']}: {entry['reason']}." for entry in not_used), *fix]
     if save_ca is not None:
         _saving.save(report, sent, save_ca)
     return report
