@@ -125,10 +125,13 @@ def contents(text: str) -> str | None:
         try:
             # Its contents() reads the file beside it, whether its where() was asked before or not.
             path = getattr(core, "_CACERT_PATH", None) or f"{os.path.dirname(core.__file__ or '')}/cacert.pem"
+            if not size(path):  # inside a zip file
+                if core.contents() == text:
+                    return path
             # certifi's bundle is ASCII; its size spares reading it for every other text.
-            if size(path) == len(text) and read(path) == text.encode():
+            elif size(path) == len(text) and read(path) == text.encode():
                 return path if library(path) is not None else None
-        except (OSError, ValueError):
+        except (AttributeError, OSError, ValueError):
             pass
     return None
 
