@@ -362,6 +362,7 @@ def trust_name(authority: trustme.CA) -> str:
         ("expired", "Expired: The server's certificate was valid until "),
     ],
 )
+@pytest.mark.long
 def test_the_reason(case: str, words: str, env: dict[str, str], urls: dict[str, str]) -> None:
     found = diagnosis(urls[case], env=env, code=1)
     assert found["reason"].startswith(words)
@@ -464,6 +465,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     return commands
 
 
+@pytest.mark.long
 def test_not_yet_valid(env: dict[str, str], authorities: Authorities, serving: Callable[..., str]) -> None:
     start = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=2)
     leaf = authorities.system.issue_cert(*HOSTS, not_before=start, not_after=start + datetime.timedelta(days=9))
@@ -472,6 +474,7 @@ def test_not_yet_valid(env: dict[str, str], authorities: Authorities, serving: C
     assert "clock" in found["fix"][0]
 
 
+@pytest.mark.long
 def test_a_forgotten_intermediate(env: dict[str, str], serving: Callable[..., str]) -> None:
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -542,6 +545,7 @@ def test_a_variable_that_makes_requests_refuse(
     assert any(line.startswith("REQUESTS_CA_BUNDLE=") for line in found["fix"])
 
 
+@pytest.mark.long
 def test_through_a_proxy(env: dict[str, str], urls: dict[str, str]) -> None:
     asked = []
 
@@ -598,6 +602,7 @@ def _postgres(connection: socket.socket) -> None:
 
 
 @pytest.mark.parametrize(("protocol", "greet"), [("smtp", _smtp), ("imap", _imap), ("postgres", _postgres)])
+@pytest.mark.long
 def test_starttls(
     protocol: str, greet: Callable[[socket.socket], None], env: dict[str, str], authorities: Authorities
 ) -> None:

@@ -17,7 +17,7 @@ from native import PRELUDE, SYSTEM, Sink, child, linux, native
 from test_clients import CERTIFI, OPENSSL
 
 pytest.importorskip("cryptography", reason="the stand-in for the operating system is its verifier")
-pytestmark = linux
+pytestmark = [linux, pytest.mark.long]
 
 
 ASYNC = {
