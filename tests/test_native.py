@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -176,15 +177,20 @@ class Nameless(ssl.SSLContext):
     def wrap_bio(self, *arguments, server_hostname): return super().wrap_bio(*arguments)
 context = Nameless(ssl.PROTOCOL_TLS_CLIENT)
 context.load_default_certs()
-tls = Bio(json.loads(sys.argv[1]), context)
 try:
+    tls = Bio(json.loads(sys.argv[1]), context)
     tls.pump(tls.tls.do_handshake)
 except ssl.SSLCertVerificationError as error:
     outcomes.append(error.verify_message)
+except ValueError as error:
+    outcomes.append(str(error))
 print(json.dumps(outcomes))
 """
-    demanded, refused = child(code, ports["system"], env=native(root))
-    assert (demanded, refused) == ("check_hostname requires server_hostname", "there is no host name to check")
+    demanded = "check_hostname requires server_hostname"
+    refused = (
+        demanded if sys.version_info >= (3, 15) else "there is no host name to check"
+    )  # since 3.15 stock demands one
+    assert child(code, ports["system"], env=native(root)) == [demanded, refused]
 
 
 def test_a_context_is_forgotten_with_its_last_reference(sinks: dict[str, Sink], root: Path) -> None:

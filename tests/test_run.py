@@ -306,6 +306,8 @@ def test_signals_are_the_commands(name: str) -> None:
     """Python ignores SIGPIPE and SIGXFSZ, and a program inherits what is ignored."""
     import signal
 
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in a job that runs in the background of a script
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     assert under_run("sh", "-c", f"kill -{name} $$; sleep 60").returncode == -getattr(signal, f"SIG{name}")
 
 

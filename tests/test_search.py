@@ -58,7 +58,7 @@ def test_a_directory_in_which_openssl_finds_no_ca_is_no_store(
         make()
         _openssl._found = None
         found = accepts(stock(), authorities.system)
-        assert found == (kind == "a gap" and ssl.OPENSSL_VERSION_INFO >= (3,)), kind  # OpenSSL 3 takes any number
+        assert not found or kind == "a gap", kind  # some versions of OpenSSL 3 take any number
         assert (_openssl.search().store is not None) == (_openssl.describe()["source"] is not None) == found, kind
     shutil.copy(pem, directory / f"{right}.0")
     _openssl._found = None
