@@ -66,7 +66,9 @@ def test_nothing_of_the_current_directory_runs(
     words = [
         urls["system"] if word == "URL" else sys.executable if word == "python" else word for word in arguments.split()
     ]
-    variables = {"PYTHONPATH": f"{os.pathsep}/nonexistent"} if empty_entry else {}
+    variables = {"COVERAGE_PROCESS_CONFIG": ""}  # whose .pth file would import from there
+    if empty_entry:
+        variables["PYTHONPATH"] = f"{os.pathsep}/nonexistent"
     start = ["-c", SCRIPT] if empty_entry else ["-m", "truststore_inject"]  # with -m Python itself would look there
     result = run(*start, *words, env={**env, **variables}, cwd=trap)
     assert "Traceback" not in result.stderr, result.stderr

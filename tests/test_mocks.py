@@ -64,7 +64,10 @@ def env(authorities: Authorities, tmp_path: Path) -> dict[str, str]:
     bundle = write_bundle(tmp_path / "store.pem", [authorities.system, authorities.unknown])
     bundle.write_bytes(PADDING + bundle.read_bytes())
     with shadow_certifi(tmp_path / "site", authorities.bundled) as folder:
-        return environment(SSL_CERT_FILE=bundle, SSL_CERT_DIR="/nonexistent", PYTHONPATH=folder)
+        # Not measured: coverage calls what is guarded, and what is mocked.
+        return environment(
+            SSL_CERT_FILE=bundle, SSL_CERT_DIR="/nonexistent", PYTHONPATH=folder, COVERAGE_PROCESS_CONFIG=""
+        )
 
 
 @pytest.mark.parametrize("before", ["", "import truststore_inject.stores", "ssl.create_default_context()"])
