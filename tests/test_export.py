@@ -120,6 +120,22 @@ def test_the_machines_bundle_is_used_as_it_is(
 
 
 @openssl_store
+def test_extra_cas_that_the_program_names_later(store: Path, ca_file: Callable[[str], Path]) -> None:
+    code = """
+import os, sys
+from truststore_inject.stores import _export
+counts = []
+for extra in (None, sys.argv[1], None):
+    os.environ.pop("TRUSTSTORE_INJECT_EXTRA_CA_CERTS", None)
+    if extra:
+        os.environ["TRUSTSTORE_INJECT_EXTRA_CA_CERTS"] = extra
+    counts.append(_export.pem_bytes().count(b"BEGIN CERTIFICATE"))
+print(counts)
+"""
+    assert run_code(code, str(ca_file("private")), env=environment(SSL_CERT_DIR=store)) == [1, 2, 1]
+
+
+@openssl_store
 def test_no_store_no_file(tmp_path: Path) -> None:
     env = environment(SSL_CERT_DIR="/nonexistent", TMPDIR=tmp_path)
     assert (

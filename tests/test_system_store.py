@@ -109,7 +109,9 @@ store = truststore_inject.status().store
 print(json.dumps([c.get_ca_certs(), store["directories"], store["anchors"] > 100]))
 """
     directory = "/etc/ssl/certs" if SEARCHES else ssl.get_default_verify_paths().openssl_capath
-    assert json.loads(machine.run(sys.executable, "-c", code)) == [[], [directory], True]
+    anchors, *described = json.loads(machine.run(sys.executable, "-c", code))
+    assert described == [[directory], True]
+    assert anchors == [] or SEARCHES  # PyPy's own method loads the bundle
 
 
 @pytest.mark.parametrize("client", CLIENTS)

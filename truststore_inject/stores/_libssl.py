@@ -29,7 +29,7 @@ class _Context(ctypes.Structure):
     """How the ``PySSLContext`` of CPython begins (``Modules/_ssl.c``, 3.10 to 3.15)."""
 
     _fields_ = (
-        ("object", ctypes.c_char * object.__basicsize__),
+        ("object", ctypes.c_char * getattr(object, "__basicsize__", 0)),  # PyPy has none
         ("ctx", ctypes.c_void_p),
         ("alpn_protocols", ctypes.c_void_p),
         ("alpn_protocols_len", ctypes.c_uint),
