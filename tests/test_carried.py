@@ -308,7 +308,10 @@ def test_what_somebody_added_to_conda_s_bundle_is_kept(places: Places, authoriti
     data = bundle.read_bytes()
     entry = {"_path": "ssl/cacert.pem", "size_in_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     record = prefix / "conda-meta" / "ca-certificates-2026.1.1-0.json"
-    record.write_text(json.dumps({"paths_data": {"paths": [entry]}}))
+    others = [{"_path": "ssl/openssl.cnf", "size_in_bytes": 1}, {"_path": "ssl/cacert.pem"}]
+    record.write_text(json.dumps({"paths_data": {"paths": [*others, entry]}}))
+    (prefix / "conda-meta" / "certifi-2026.1.1.json").write_text(json.dumps({"paths_data": {"paths": others[:1]}}))
+    (prefix / "conda-meta" / "history").write_text("==> conda create <==")
     places.debian(authorities.system)
     everybody = authorities.system, authorities.bundled, authorities.private
     assert accepted(ssl.create_default_context(), *everybody) == [True, False, False]
@@ -316,6 +319,16 @@ def test_what_somebody_added_to_conda_s_bundle_is_kept(places: Places, authoriti
         file.write(authorities.private.cert_pem.bytes())
     _openssl._found = None
     assert accepted(ssl.create_default_context(), *everybody) == [True, False, True]
+
+
+def test_an_application_that_cx_freeze_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It carries a bundle, and names it in ``SSL_CERT_FILE`` when ssl is imported."""
+    bundle = write_bundle(tmp_path / "share" / "certs.pem", [])
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    assert _carried.library(bundle) is None
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    assert _carried.library(bundle) == "cx_Freeze"
+    assert _carried.library(bundle.with_name("corp.pem")) is None
 
 
 def test_a_process_sees_it(urls: dict[str, str], store: Path, authorities: Authorities, tmp_path: Path) -> None:

@@ -716,3 +716,26 @@ def test_progress_is_cut_to_the_terminal_and_wiped(monkeypatch: pytest.MonkeyPat
     with _terminal.Progress():  # over within a second: nothing is shown
         pass
     assert screen.getvalue().count("\r") == 3
+
+
+def test_what_is_odd_in_a_chain_is_shown(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    certificate = {
+        "subject": "CN=x", "issuer": "CN=y", "not_before": None, "not_after": None, "key": "unknown", "names": [],
+        "lacks": [], "ca": False,
+    }  # fmt: skip
+    verdict = {"verdict": "accepted", "code": 0, "words": ""}
+    report = {
+        "target": "server.test:443", "proxy": None, "chain": [certificate] * 23, "anchor": None, "stock": verdict,
+        "store": verdict, "clients": {}, "reason": "Because.", "fix": [],
+    }  # fmt: skip
+    _diagnosis.show(report, separate=False)
+    printed = capsys.readouterr().out
+    assert "and 3 more" in printed
+    assert "valid" not in printed
+    with pytest.raises(Failure, match="not a regular file"):
+        _diagnosis._check_pem(str(tmp_path))
+
+
+def test_a_certificate_whose_names_cannot_be_read() -> None:
+    reason, _ = _reasons._wrong_name(HERE, SimpleNamespace(names=None))  # type: ignore[arg-type]
+    assert "names that cannot be read" in reason

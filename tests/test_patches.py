@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from harness import Authorities, openssl_store
 
-from truststore_inject import patches
+from truststore_inject import _record, patches
 from truststore_inject.patches import (
     _aiohttp,
     _curl_cffi,
@@ -417,3 +417,52 @@ def test_wrapping_is_undone_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(AttributeError):
         wrapping.wrap(Base, "no_such_method", wrapper)
     assert "no_such_method" not in vars(Base)
+
+
+def test_a_library_that_lacks_what_is_patched_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each says why; nothing is replaced."""
+    from truststore_inject.patches import _couchbase, _grpc, _httpr, _netCDF4
+
+    older = ModuleType("netCDF4")
+    assert "no table" in str(_netCDF4.patch(older))
+    settings = ModuleType("couchbase.logic.cluster_settings")
+    assert _couchbase._patch(settings) == "this version has no ClusterSettings"
+    client = ModuleType("httpr")
+    client.Client = type("Client", (), {"__init__": lambda self, proxy=None: None})  # type: ignore[attr-defined]
+    assert _httpr.patch(client) == "this version documents no ca_cert_file"
+    cython = ModuleType("grpc._cython")
+    cython.__loader__ = None
+    monkeypatch.setitem(sys.modules, "grpc._cython", cython)
+    assert "has no get_data" in str(_grpc.patch(ModuleType("grpc")))
+
+
+def test_what_somebody_chose_in_gdal_stays() -> None:
+    from truststore_inject.patches import gdal
+
+    module, options = ModuleType("pyogrio"), {gdal._OPTION: "ours"}
+    gdal._replaced[module] = "certifi's", "ours"
+    options[gdal._OPTION] = "corp.pem"
+    gdal.put_back(module, options.get, lambda name, value: options.update({name: value}))
+    assert options == {gdal._OPTION: "corp.pem"}
+    gdal._replaced[module] = "certifi's", "corp.pem"
+    gdal.put_back(module, options.get, lambda name, value: options.update({name: value}))
+    assert options == {gdal._OPTION: "certifi's"}
+
+
+def test_a_service_ends_where_the_next_begins() -> None:
+    from truststore_inject.patches import libpq
+
+    lines = ["# comment", "[one]", "host=a", "", "[two]", "host=b"]
+    assert [libpq._section(name, lines) for name in ("one", "two", "three")] == [{"host": "a"}, {"host": "b"}, None]
+
+
+def test_a_loader_of_a_module_without_a_spec() -> None:
+    """It was made by hand: there is no loader of ours to take away again."""
+    from truststore_inject import _hook, _startup
+
+    module, ran = ModuleType("made_by_hand"), []
+    module.__spec__ = None
+    loader = SimpleNamespace(exec_module=ran.append)
+    _hook.PatchLoader(loader, _startup.finder).exec_module(module)
+    assert ran == [module]
+    assert _record.patches.pop("made_by_hand")[0] == "failed"
