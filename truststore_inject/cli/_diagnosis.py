@@ -53,7 +53,7 @@ def diagnose(target: Target, timeout: float, ca_file: str | None, save_ca: str |
             relaxed = _judges.handshake(target, timeout, {**injected, "TRUSTSTORE_INJECT_X509_STRICT": "0"})
     report["reason"], fix = _reasons.explain(target, report, chain, relaxed)
     not_used = [] if report["accepted"] else report["left_out"]
-    report["fix"] = [*(f"Not used: {entry['path']}: {entry['reason']}." for entry in not_used), *fix]
+    report["fix"] = [*fix, *(f"Not used: {entry['path']}: {entry['reason']}." for entry in not_used)]
     if save_ca is not None:
         _saving.save(report, sent, save_ca)
     return report
