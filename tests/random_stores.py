@@ -281,10 +281,15 @@ class Stock:
         context.set_default_verify_paths()
         if self.layout.are_set:
             return
-        own = bare()
-        own.set_default_verify_paths()
-        rejected = {name for name in self.layout.kit["servers"] if self.judge(own, name) == "refused 28"}
-        if self.in_memory(own) and (not self.layout.distribution or self.layout.adds_nothing):
+        # One context for each server: a file that holds two CAs brings the second into memory, before it is asked for.
+        held, rejected = set(), set()
+        for name in self.layout.kit["servers"]:
+            own = bare()
+            own.set_default_verify_paths()
+            if self.judge(own, name) == "refused 28":
+                rejected.add(name)
+            held |= {*own.get_ca_certs(True)}
+        if held and (not self.layout.distribution or self.layout.adds_nothing):
             return
         probe = bare()
         try:
@@ -296,7 +301,7 @@ class Stock:
         # Nothing that is added hides what OpenSSL finds by itself, which is in memory now.
         if self.bundle_first:
             context.load_verify_locations(BUNDLE)
-        held, added = own.get_ca_certs(True), [anchor["subject"] for anchor in probe.get_ca_certs()]
+        added = [anchor["subject"] for anchor in probe.get_ca_certs()]
         for name, ca in self.layout.kit["cas"].items():
             anchor = bare()
             anchor.load_verify_locations(cadata=ca["pem"])
