@@ -177,13 +177,13 @@ def judge_all(work: Any) -> list[str]:
 
 
 def judge_libraries(work: Any) -> list[str]:
-    """The clients of clients.py, against real servers."""
+    """The clients of tests/clients, against real servers."""
     import clients
 
     verdicts = []
     for client, trust, url in work["situations"]:
         try:
-            getattr(clients, client)(url, trust)
+            clients.CLIENTS[client].request(url, trust)
             verdicts.append("accepted")
         except Exception as error:
             verdicts.append(verdict(error))

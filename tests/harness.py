@@ -27,7 +27,7 @@ import pytest
 import trustme
 
 HERE = Path(__file__).parent
-# The functions of clients.py, by what the library trusts when nobody tells it: the bundle that certifi carries, or
+# The clients of tests/clients, by what the library trusts when nobody tells it: the bundle that certifi carries, or
 # OpenSSL's own places.
 CERTIFI = ("urllib3_certifi", "requests_get", "requests_session", "httpx_sync", "httpx_async", "botocore")
 OPENSSL = ("urllib_request", "http_client", "asyncio_streams", "urllib3", "aiohttp", "websockets")
@@ -235,13 +235,13 @@ def verdicts(
     trust: str = "default",
     servers: dict[str, Server] | None = None,
 ) -> dict[str, str]:
-    """What `client` (a function of clients.py) says of each server, in a child process: ``accepted`` or ``refused``.
+    """What `client` (one of tests/clients) says of each server, in a child process: ``accepted`` or ``refused``.
 
     Where the client fails in words that say nothing about the certificate, because the server does not speak its
     protocol, `servers` decide: it said something after the handshake, or waited for us, or it did not.
     """
     before = {case: server.believed for case, server in (servers or {}).items()}
-    result = run(HERE / "clients.py", client, trust, json.dumps(urls), env=env)
+    result = run(HERE / "clients", client, trust, json.dumps(urls), env=env)
     assert result.returncode == 0, result.stderr
     said: dict[str, str] = json.loads(result.stdout.splitlines()[-1])
     for case, verdict in said.items():

@@ -23,123 +23,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import trustme
+from clients import CLIENTS
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from harness import HERE, HOSTS, Authorities, Server, decide, server_context, write_bundle
 from machines import LAYOUTS, Here, Machine, unavailable
-
-# The function of clients.py, and the distribution that it needs ("" is the standard library).
-CLIENTS = {
-    "urllib_request": "",
-    "http_client": "",
-    "asyncio_streams": "",
-    "imaplib_ssl": "",
-    "smtplib_ssl": "",
-    "ftplib_tls": "",
-    "urllib_cadata": "certifi",
-    "urllib3": "urllib3",
-    "urllib3_certifi": "urllib3",
-    "urllib3_pyopenssl": "pyOpenSSL",
-    "requests_get": "requests",
-    "requests_session": "requests",
-    "requests_system_bundle": "requests",
-    "aiohttp": "aiohttp",
-    "httpx_sync": "httpx",
-    "httpx_async": "httpx",
-    "httpx2_sync": "httpx2",
-    "httpx2_async": "httpx2",
-    "botocore": "botocore",
-    "websockets": "websockets",
-    "tornado": "tornado",
-    "trio": "trio",
-    "truststore_context": "truststore",
-    "pyopenssl": "pyOpenSSL",
-    "grpc": "grpcio",
-    "grpc_aio": "grpcio",
-    "otlp_grpc": "opentelemetry-exporter-otlp-proto-grpc",
-    "otlp_http": "opentelemetry-exporter-otlp-proto-http",
-    "aioquic": "aioquic",
-    "treq": "treq",
-    "treq_certifi": "treq",
-    "snowflake": "snowflake-connector-python",
-    "psycopg": "psycopg-binary",
-    "psycopg_async": "psycopg-binary",
-    "psycopg2": "psycopg2-binary",
-    "adbc_postgresql": "adbc-driver-postgresql",
-    "couchbase": "couchbase",
-    "ydb": "ydb",
-    "pulsar": "pulsar-client",
-    "pyogrio": "pyogrio",
-    "fiona": "fiona",
-    "rasterio": "rasterio",
-    "pyproj": "pyproj",
-    "netcdf4": "netCDF4",
-    "pyarrow_s3": "pyarrow",
-    "pygit2": "pygit2",
-    "pyav": "av",
-    "httpr": "httpr",
-    "pycurl": "pycurl",
-    "curl_cffi": "curl_cffi",
-    "curl_cffi_async": "curl_cffi",
-    "stripe": "stripe",
-    "httplib2": "httplib2",
-    "websocket_client": "websocket-client",
-    "aiosmtplib": "aiosmtplib",
-    "imapclient": "imapclient",
-    "paho_mqtt": "paho-mqtt",
-    "kafka": "kafka-python",
-    "nats": "nats-py",
-    "redis": "redis",
-    "pymongo": "pymongo",
-    "pika": "pika",
-    "ldap3": "ldap3",
-    "pg8000": "pg8000",
-    "asyncpg": "asyncpg",
-    "elasticsearch": "elasticsearch",
-    "kubernetes": "kubernetes",
-    "openai": "openai",
-    "anthropic": "anthropic",
-    "huggingface_hub": "huggingface_hub",
-    "mcp": "mcp",
-    "google_auth": "google-auth",
-    "azure_core": "azure-core",
-    "slack_sdk": "slack_sdk",
-    "twilio": "twilio",
-    "dulwich": "dulwich",
-    "twine": "twine",
-    "pip": "pip",
-    "poetry": "poetry",
-    "rnet": "rnet",
-    "wreq": "wreq",
-}
-# Their API has no switch for it, or not in all versions.
-ALWAYS_VERIFY = (
-    *(
-        "grpc",
-        "grpc_aio",
-        "netcdf4",
-        "otlp_grpc",
-        "otlp_http",
-        "pyarrow_s3",
-        "snowflake",
-        "treq",
-        "treq_certifi",
-        "ydb",
-    ),
-)
-COMPILED_IN = ("rnet", "wreq")  # their roots, which are out of reach
-ADDS_TO_DEFAULT = (
-    "aiosmtplib",
-    "elasticsearch",
-    "pip",
-    "pygit2",
-    "redis",
-    "truststore_context",
-)  # a CA that it is given; so does stock
-# It looks into OpenSSL's directory, too, which is Debian's store; so does stock.
-ADDS_A_DIRECTORY = ("curl_cffi", "curl_cffi_async", "pyarrow_s3")
-IGNORES_HOST = ("couchbase", "pyopenssl")  # verifies the chain; the host name is its caller's business
-NO_EXTRA_CA = (*COMPILED_IN, "snowflake")  # they look at the store by themselves
 
 
 class Question(NamedTuple):
@@ -171,21 +59,21 @@ NOT_ASKED = "-"
 
 def expected(client: str, column: str) -> str | None:
     """The verdict that is right; None if it is the library's own business."""
-    question = QUESTIONS[column]
-    if question.trust == "off" and client in ALWAYS_VERIFY:
+    question, ways = QUESTIONS[column], CLIENTS[client]
+    if question.trust == "off" and ways.always_verifies:
         return NOT_ASKED
-    if question.trust == "default" and client in COMPILED_IN:
+    if question.trust == "default" and ways.compiled_in:
         return "refused"
-    if question.server == "extra" and question.trust == "default" and client in NO_EXTRA_CA:
+    if question.server == "extra" and question.trust == "default" and ways.no_extra_ca:
         # Before its version 5 it went through pyOpenSSL.
-        older = client == "snowflake" and int(version(CLIENTS[client]).partition(".")[0]) < 5
+        older = client == "snowflake" and int(version(ways.distribution).partition(".")[0]) < 5
         return question.expected if older else "refused"
-    if question.server == "wrong_host" and client in IGNORES_HOST:
+    if question.server == "wrong_host" and ways.ignores_host:
         return "accepted"
     if question.trust == "own" and question.server != "private":
-        if client in ADDS_TO_DEFAULT:  # opted out that may be another default
+        if ways.adds_to_default:  # opted out that may be another default
             return "accepted" if question.mode != "out" else None
-        if client in ADDS_A_DIRECTORY and question.server == "system":
+        if ways.adds_a_directory and question.server == "system":
             return None
     return question.expected
 
@@ -239,7 +127,7 @@ class Matrix:
     def _can_be_asked(self, client: str, column: str, machine: Machine) -> bool:
         trust, server, *_ = QUESTIONS[column]
         if trust == "off":
-            return client not in ALWAYS_VERIFY
+            return not CLIENTS[client].always_verifies
         return not (isinstance(machine, Here) and trust == "default" and server in ("system", "wrong_host", "expired"))
 
     def _ask(
@@ -251,7 +139,7 @@ class Matrix:
             trust = QUESTIONS[column].trust
             by_trust.setdefault(str(self._own) if trust == "own" else trust, {})[column] = server.url
         pairs = [text for trust, urls in by_trust.items() for text in (trust, json.dumps(urls))]
-        result = machine.run(machine.python, HERE / "clients.py", client, *pairs, **variables)
+        result = machine.run(machine.python, HERE / "clients", client, *pairs, **variables)
         assert result.returncode == 0, result.stderr
         lines = [line for line in result.stdout.splitlines() if line.startswith("{")]
         said = {column: verdict for line in lines for column, verdict in json.loads(line).items()}
@@ -306,7 +194,8 @@ class QuicServer:
 
 
 def installed(client: str) -> bool:
-    return not CLIENTS[client] or version_of(CLIENTS[client]) is not None
+    distribution = CLIENTS[client].distribution
+    return not distribution or version_of(distribution) is not None
 
 
 def version_of(distribution: str) -> str | None:
@@ -333,7 +222,7 @@ PIPS = ("22.2", "23.2.1", "24.0")
 def _rows(folder: Path, names: list[str]) -> Iterator[Asked]:
     """Those of `names`, by default all: then every library of libraries.txt has to be there, and uv."""
     here = Matrix(folder / "here")
-    for client, library in CLIENTS.items():
+    for client, (_, library, *_) in CLIENTS.items():
         if client in (names or CLIENTS):
             yield Asked(client, f"{library} {version(library)}" if library else "standard library", here, client)
         if client == "pip" in (names or CLIENTS):

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from clients import CLIENTS
 from machines import LAYOUTS
-from matrix import ADDS_A_DIRECTORY, ADDS_TO_DEFAULT, IGNORES_HOST, NO_EXTRA_CA, NOT_ASKED, QUESTIONS
+from matrix import NOT_ASKED, QUESTIONS
 
 PAGE = Path(__file__).parent.parent / "docs" / "libraries.md"
 MARKS = {"accepted": "✓", "refused": "✗", NOT_ASKED: "-"}
@@ -125,16 +126,16 @@ def render(found: dict[str, Row], where: str) -> str:
         + DETAILS
         + _table(["client", *QUESTIONS], details)
         + NOTES.format(
-            adds=_names(ADDS_TO_DEFAULT),
-            directory=_names(ADDS_A_DIRECTORY),
-            ignores=_names(IGNORES_HOST),
-            no_extra=_names(NO_EXTRA_CA),
+            adds=_names("adds_to_default"),
+            directory=_names("adds_a_directory"),
+            ignores=_names("ignores_host"),
+            no_extra=_names("no_extra_ca"),
         )
     )
 
 
-def _names(clients: tuple[str, ...]) -> str:
-    return ", ".join(f"`{client}`" for client in clients)
+def _names(way: str) -> str:
+    return ", ".join(f"`{name}`" for name, client in CLIENTS.items() if getattr(client, way))
 
 
 def _summary(row: Row) -> list[str]:

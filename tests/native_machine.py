@@ -52,7 +52,7 @@ def check(folder: Path) -> None:
     pinned = {**dict.fromkeys(urls, "refused"), "private": "accepted"}
     for client in [*CERTIFI, *OPENSSL]:
         for trust, expected in (("default", system), (str(folder / "private.pem"), pinned)):
-            result = run(HERE / "clients.py", client, trust, json.dumps(urls), env=env)
+            result = run(HERE / "clients", client, trust, json.dumps(urls), env=env)
             assert result.returncode == 0, result.stderr
             found = json.loads(result.stdout)
             assert found == {case: expected[case] for case in urls}, (client, trust, found)

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from clients import CLIENTS
 from harness import HERE, Authorities, Server, decide, environment, run, run_code, shadow_certifi, verdicts
 from machines import LAYOUTS, Here, Unavailable, needs_machines, unavailable
-from matrix import ADDS_A_DIRECTORY, CLIENTS, QUESTIONS, Matrix, expected, installed, version_of
+from matrix import QUESTIONS, Matrix, expected, installed, version_of
 from matrix_page import PAGE, parse, render
 
 # Some minutes: test_stacks.py tries them.
@@ -37,7 +38,7 @@ def matrix(tmp_path_factory: pytest.TempPathFactory) -> Matrix:
 @pytest.mark.parametrize(("client", "layout"), CELLS)
 def test_each_question(client: str, layout: str, matrix: Matrix) -> None:
     if not installed(client):
-        pytest.skip(f"{CLIENTS[client]} is not installed")
+        pytest.skip(f"{CLIENTS[client].distribution} is not installed")
     try:
         found = matrix.row(client, layout)
     except Unavailable as reason:
@@ -45,7 +46,7 @@ def test_each_question(client: str, layout: str, matrix: Matrix) -> None:
     without = isinstance(matrix.machine(layout), Here)
     right = {column: expected(client, column) or found[column] for column in QUESTIONS}
     assert found == {column: "-" if without and found[column] == "-" else verdict for column, verdict in right.items()}
-    if client in ADDS_A_DIRECTORY:
+    if CLIENTS[client].adds_a_directory:
         assert found["pinned: CA in the store"] == found["opted out, pinned: CA in the store"]
     if without:
         pytest.skip(f"right where no store is asked; not tried with one: {unavailable()}")
@@ -70,13 +71,13 @@ def test_a_ca_that_was_appended_to_debians_bundle(
 ) -> None:
     """By a Dockerfile, say: OpenSSL does not look at that file, and httpx2 names OpenSSL's own places."""
     if not installed(client):
-        pytest.skip(f"{CLIENTS[client]} is not installed")
+        pytest.skip(f"{CLIENTS[client].distribution} is not installed")
     machine = LAYOUTS["Debian"](tmp_path / "machine", [authorities.system])
     machine.bundle("/etc/ssl/certs/ca-certificates.crt", [authorities.system, authorities.private])
     cases = ("system", "private", "unknown")
     urls = json.dumps({case: servers[case].url for case in cases})
     before = {case: servers[case].believed for case in cases}
-    said = json.loads(machine.run(machine.python, HERE / "clients.py", client, "default", urls).stdout.splitlines()[-1])
+    said = json.loads(machine.run(machine.python, HERE / "clients", client, "default", urls).stdout.splitlines()[-1])
     found = {case: decide(servers[case], before[case], said[case]) for case in cases}
     assert found == {"system": "accepted", "private": "accepted", "unknown": "refused"}
 
@@ -136,7 +137,7 @@ def test_the_librarys_own_variable_wins(
     client: str, variable: str, servers: dict[str, Server], store: Path, ca_file: Callable[[str], Path]
 ) -> None:
     if not installed(client):
-        pytest.skip(f"{CLIENTS[client]} is not installed")
+        pytest.skip(f"{CLIENTS[client].distribution} is not installed")
     env = environment(SSL_CERT_DIR=store, **{variable: ca_file("private")})
     assert ask(client, servers, env) == {"system": "refused", "private": "accepted"}
 
@@ -175,7 +176,7 @@ def test_the_file_that_is_exported_decides(
 ) -> None:
     """Some TLS stacks read ``SSL_CERT_DIR`` by themselves: the extra CA is only in what we give to them."""
     if not installed(client):
-        pytest.skip(f"{CLIENTS[client]} is not installed")
+        pytest.skip(f"{CLIENTS[client].distribution} is not installed")
     env = environment(SSL_CERT_DIR=store, TRUSTSTORE_INJECT_EXTRA_CA_CERTS=ca_file("private"))
     assert ask(client, servers, env) == {"system": "accepted", "private": "accepted"}
     env["TRUSTSTORE_INJECT"] = "0"
@@ -187,7 +188,7 @@ def test_certifi_in_a_zip_file(
     client: str, servers: dict[str, Server], authorities: Authorities, store: Path, tmp_path: Path
 ) -> None:
     if not installed(client):
-        pytest.skip(f"{CLIENTS[client]} is not installed")
+        pytest.skip(f"{CLIENTS[client].distribution} is not installed")
     with shadow_certifi(tmp_path / "folder", authorities.private) as folder:
         archive = shutil.make_archive(str(tmp_path / "certifi"), "zip", folder)
     env = environment(SSL_CERT_DIR=store, PYTHONPATH=archive)
@@ -217,8 +218,8 @@ def test_a_ca_that_was_added_to_the_librarys_bundle_is_kept(
     tmp_path: Path,
 ) -> None:
     if not installed(client):
-        pytest.skip(f"{CLIENTS[client]} is not installed")
-    distribution = CLIENTS[client] if package == "grpc" else package
+        pytest.skip(f"{CLIENTS[client].distribution} is not installed")
+    distribution = CLIENTS[client].distribution if package == "grpc" else package
     record = next(file for file in importlib.metadata.files(distribution) or [] if file.name == "RECORD")
     original = Path(importlib.import_module(package).__path__[0])
     shutil.copytree(original, tmp_path / package, copy_function=os.symlink)

@@ -50,7 +50,7 @@ def test_default_trust_is_the_machines_store(
     except Unavailable as reason:
         pytest.skip(str(reason))
     cases = json.dumps({case: urls[case] for case in ("system", "unknown")})
-    said = machine.run(machine.python, HERE / "clients.py", "urllib_request", "default", cases)
+    said = machine.run(machine.python, HERE / "clients", "urllib_request", "default", cases)
     assert json.loads(said.stdout) == {"system": "accepted", "unknown": "refused"}
 
 

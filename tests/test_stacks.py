@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,7 +15,7 @@ from machines import LAYOUTS, Machine, needs_machines
 
 from truststore_inject import patches
 
-# The function of clients.py: the distribution, the module, and whether it is tried in the layout of Red Hat.  In the other
+# The client: the distribution, the module, and whether it is tried in the layout of Red Hat.  In the other
 # one its own default is that of the machine.
 STACKS = {
     "psycopg2": ("psycopg2-binary", "psycopg2", "Debian"),
@@ -56,7 +55,7 @@ def ask(
     """What `client` says there of two servers, in a child process."""
     urls = {case: servers[case].url for case in ("system", "private")}
     before = {case: servers[case].believed for case in urls}
-    result = machine.run(machine.python, HERE / "clients.py", client, trust, json.dumps(urls), **variables)
+    result = machine.run(machine.python, HERE / "clients", client, trust, json.dumps(urls), **variables)
     assert result.returncode == 0, result.stderr
     said: dict[str, str] = json.loads(result.stdout.splitlines()[-1])
     return {case: decide(servers[case], before[case], verdict) for case, verdict in said.items()}
@@ -186,59 +185,6 @@ print(json.dumps(seen))
     assert others == ["/own.pem", first, first, "/own.pem"]
 
 
-PYPROJ = """
-import json, os, sys
-import truststore_inject
-from truststore_inject import _record
-{first}
-import certifi, pyproj.network as network
-given = []
-network._set_context_ca_bundle_path = given.append
-{then}
-certifis = certifi.where()
-print(json.dumps([["certifi" if path == certifis else path for path in given], _record.patches.get("pyproj")]))
-"""
-
-
-@pytest.mark.parametrize(
-    ("calls", "variables", "expected"),
-    [
-        (["None", "True", "False", "''", "certifi.where()"], {}, ["store"] * 5),
-        (["'/own.pem'", "pathlib.Path('/own.pem')"], {}, ["/own.pem", "/own.pem"]),
-        # The variables are PROJ's to read; True is certifi's, whatever they say.
-        (["None", "False", "True"], {"CURL_CA_BUNDLE": "/own.pem"}, ["", "", "store"]),
-        # pyogrio has put certifi's path into PROJ's first one.
-        (["None"], {"PROJ_CURL_CA_BUNDLE": "certifi", "CURL_CA_BUNDLE": "/own.pem"}, [""]),
-        (["None"], {"PROJ_CURL_CA_BUNDLE": "certifi"}, ["store"]),
-    ],
-)
-def test_pyproj(calls: list[str], variables: dict[str, str], expected: list[str], store: Path) -> None:
-    need("pyproj")
-    import certifi
-
-    env = environment(SSL_CERT_DIR=store)
-    del env["SSL_CERT_FILE"]
-    env |= {name: certifi.where() if value == "certifi" else value for name, value in variables.items()}
-    then = "import pathlib\n" + "\n".join(f"network.set_ca_bundle_path({call})" for call in calls)
-    given, state = run_code(PYPROJ.format(first="", then=then), env=env)
-    named = [path if path in ("", "/own.pem", "certifi") else "store" for path in given]
-    assert (named, state) == (expected, ["applied", ""])
-
-
-def test_pyproj_late_and_taken_back(store: Path) -> None:
-    """Which file it has cannot be asked: one that the program named is not lost."""
-    need("pyproj")
-    first = "truststore_inject.extract()\nimport pyproj\npyproj.network.set_ca_bundle_path('/own.pem')"
-    then = "truststore_inject.inject()\nnetwork.set_ca_bundle_path()\ntruststore_inject.extract()"
-    env = environment(SSL_CERT_DIR=store)
-    del env["SSL_CERT_FILE"]
-    given, _ = run_code(PYPROJ.format(first=first, then=then), env=env)
-    assert given[1:] == ["certifi"]
-    assert given[0] != "certifi"
-    _, state = run_code(PYPROJ.format(first=first, then="truststore_inject.inject()"), env=env)
-    assert "keeps" in state[1]
-
-
 def test_netcdf_keeps_what_the_program_names(store: Path) -> None:
     need("netcdf4")
     code = """
@@ -322,107 +268,6 @@ print(json.dumps(said))
     assert dict(zip(mysql_servers, said, strict=True)) == {
         case: "accepted" if case == accepted else "refused" for case in mysql_servers
     }
-
-
-@pytest.fixture
-def psycopg2() -> object:
-    need("psycopg2")
-    import psycopg2
-
-    return psycopg2
-
-
-CONNINFOS = [
-    "host=localhost sslrootcert=system",
-    "host = 'a b' password='it\\'s \\\\ sslmode=disable' sslrootcert = system  sslmode='verify-full' ",
-    "password= sslrootcert=system",
-    "password=a\\ b'c sslrootcert='' user=''",
-    "sslrootcert=/a.pem sslrootcert=system",
-    "postgresql://u:p%40@[::1]:5/d?sslrootcert=system&sslmode=verify%2Dfull",
-    "postgres://u:a?b@localhost?sslrootcert=system",
-    "postgresql://localhost?ssl=true&sslrootcert=system",
-    "postgresql://localhost/d",
-    "postgresql://",
-    "",
-]
-
-
-@pytest.mark.parametrize("conninfo", CONNINFOS)
-def test_a_conninfo_is_read_and_changed_as_libpq_reads_it(conninfo: str, psycopg2: object) -> None:
-    from truststore_inject.patches import libpq
-
-    parse = psycopg2.extensions.parse_dsn  # type: ignore[attr-defined]
-    expected, found = parse(conninfo), libpq.parse(conninfo)
-    assert found is not None
-    assert [found.get(name) for name in ("sslrootcert", "sslmode")] == [
-        expected.get(name) for name in ("sslrootcert", "sslmode")
-    ]
-    ours = {"sslrootcert": "/a 'b' \\c&d.pem", "sslmode": "verify-full"}
-    assert parse(libpq.change(conninfo, ours)) == {**expected, **ours}
-
-
-@pytest.mark.parametrize("conninfo", ["host='a", "sslrootcert", "=system"])
-def test_what_libpq_does_not_take_is_left_to_it(conninfo: str, psycopg2: object) -> None:
-    from truststore_inject.patches import libpq
-
-    with pytest.raises(psycopg2.Error):  # type: ignore[attr-defined]
-        psycopg2.extensions.parse_dsn(conninfo)  # type: ignore[attr-defined]
-    assert libpq.parse(conninfo) is None
-
-
-SERVICES = """# a comment
-[other]
-sslrootcert=/other.pem
-
-[there]
-sslrootcert={root}
-sslrootcert=/second.pem
-sslmode=verify-full
-"""
-
-
-@pytest.mark.parametrize(
-    ("given", "variables", "root", "changed"),
-    [
-        ({"sslrootcert": "system"}, {}, "", True),
-        ({"sslrootcert": "system", "sslmode": "require"}, {}, "", False),
-        ({"sslrootcert": ""}, {"PGSSLROOTCERT": "system"}, "", False),
-        ({}, {"PGSSLROOTCERT": "system"}, "", True),
-        ({}, {"PGSSLROOTCERT": "system", "PGSSLMODE": "verify-ca"}, "", False),
-        ({"service": "there"}, {}, "system", True),
-        ({}, {"PGSERVICE": "there"}, "system", True),
-        # The service goes before the variable, and what the program says before both.
-        ({"service": "there"}, {"PGSSLROOTCERT": "system"}, "/own.pem", False),
-        ({"service": "there", "sslrootcert": "/own.pem"}, {}, "system", False),
-        ({"service": "missing"}, {"PGSSLROOTCERT": "system"}, "system", False),
-        ({"service": "there"}, {"PGSSLROOTCERT": "system"}, "x\nldap://localhost/", False),
-        ({}, {}, "", False),
-    ],
-)
-def test_where_libpq_finds_the_parameter(
-    given: dict[str, str],
-    variables: dict[str, str],
-    root: str,
-    changed: bool,
-    store: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from truststore_inject.patches import libpq
-
-    for name in ("PGSSLROOTCERT", "PGSSLMODE", "PGSERVICE", "PGSERVICEFILE", "PGSYSCONFDIR"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in {**variables, "SSL_CERT_DIR": str(store), "SSL_CERT_FILE": "/nonexistent"}.items():
-        monkeypatch.setenv(name, value)
-    file = tmp_path / "services" / "pg_service.conf"
-    file.parent.mkdir()
-    file.write_text(SERVICES.format(root=root))
-    for place in ({"PGSERVICEFILE": str(file)}, {"PGSYSCONFDIR": str(file.parent)}):
-        with monkeypatch.context() as context:
-            for name, value in place.items():
-                context.setenv(name, value)
-            assert bool(libpq.trust(given)) is changed
-            assert os.environ.get("PGSSLROOTCERT") == variables.get("PGSSLROOTCERT")
 
 
 MISTAKES = """

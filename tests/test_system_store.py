@@ -70,7 +70,7 @@ class Machine:
 
     def verdicts(self, client: str, urls: dict[str, str], **variables: str) -> dict[str, str]:
         cases = json.dumps({case: urls[case] for case in STOCK})
-        return dict(json.loads(self.run(sys.executable, HERE / "clients.py", client, "default", cases, **variables)))
+        return dict(json.loads(self.run(sys.executable, HERE / "clients", client, "default", cases, **variables)))
 
     def update(self) -> None:
         self.run("update-ca-certificates")
@@ -176,7 +176,7 @@ import subprocess, sys
 print(subprocess.check_output([sys.executable, *sys.argv[1:]], env={}, text=True))
 """
     cases = json.dumps({case: urls[case] for case in STOCK})
-    said = machine.run(sys.executable, "-c", code, HERE / "clients.py", "requests_get", "default", cases)
+    said = machine.run(sys.executable, "-c", code, HERE / "clients", "requests_get", "default", cases)
     assert json.loads(said) == SYSTEM
     (machine.local / "corp.crt").unlink()
     machine.update()

@@ -125,7 +125,7 @@ def urls(
 def verdicts(
     lab: Windows, client: str, urls: dict[str, str], trust: str = "default", **variables: str
 ) -> dict[str, str]:
-    result = lab.run(HERE / "clients.py", client, trust, json.dumps(urls), **variables)
+    result = lab.run(HERE / "clients", client, trust, json.dumps(urls), **variables)
     assert result.returncode == 0, result.stderr
     return dict(json.loads(result.stdout))
 
