@@ -10,7 +10,7 @@ import pytest
 import trustme
 from harness import Authorities, Server, server_context, write_bundle, write_directory
 
-pytest_plugins = ["native"]  # its fixtures
+pytest_plugins = ["commands", "native"]  # their fixtures
 
 # A temporary folder for each of the environments that tox runs at the same time.  In a common one each session clears away
 # what the others have left, and what goes wrong when two do that is an error, after the last test and without a summary.

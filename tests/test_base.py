@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from bases import Base
 from harness import Venv, environment, run_code
-from test_sitecustomize import Base
 from test_startup import PATCHED
 
 for tool in ("virtualenv", "uv", "tox", "pipx"):

@@ -1,4 +1,4 @@
-"""The public functions.  What the command line makes of them is in test_cli.py."""
+"""The public functions.  What the command line makes of them is in test_cli_status.py."""
 
 from __future__ import annotations
 

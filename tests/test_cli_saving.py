@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import trustme
-from harness import Authorities, Server, environment, openssl_store, run, server_context
+from harness import Authorities, Server, openssl_store, run, server_context
 
 pytest.importorskip("cryptography", reason="`check` needs it, and not every PyPy has it")
 
@@ -20,17 +20,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import AuthorityInformationAccessOID
 from lax import KEY_USAGE, certificate
-from test_cli import NO_PROXY
 
 pytestmark = [openssl_store, pytest.mark.long]
 
 
-@pytest.fixture(scope="module")
-def env(store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    return environment(SSL_CERT_DIR=store, HOME=tmp_path_factory.mktemp("home"), **NO_PROXY)
-
-
-# The verdicts of the client libraries are test_cli's, and cost a process each.
+# The verdicts of the client libraries are test_cli_judges.py's, and cost a process each.
 CHECK = "from truststore_inject.cli import _judges, main; _judges.installed = dict; raise SystemExit(main())"
 
 

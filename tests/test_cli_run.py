@@ -7,24 +7,28 @@ import os
 import shutil
 import subprocess
 import sys
-import venv
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+from bases import Base
+from commands import json_under_run, other_python, under_run
 from harness import Server, Venv, environment, run
-from test_sitecustomize import Base
 from test_startup import FINDER, PATCHED, STATE, difference
 
 from truststore_inject.cli._sitecustomize import START_FOLDER
 from truststore_inject.cli._switches import SWITCHES
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="tests/windows has what can be tried there")
+
+
 long = pytest.mark.long
 START_FINDER = "sitecustomize.TruststoreInjectFinder"
+
+
 VERSIONS = ("2.7", "3.6", "3.7", "3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14", "3.15", "pypy3.11")
 FIRST = (3, 10)
+
 
 # Also for Python 2.7.  The first entry of sys.path is that of -c.
 LOOK = """
@@ -38,34 +42,6 @@ print(json.dumps({
     "pythonpath": os.environ.get("PYTHONPATH"),
 }))
 """
-
-
-def under_run(
-    *command: str | os.PathLike[str], options: tuple[str, ...] = (), **variables: str | os.PathLike[str]
-) -> subprocess.CompletedProcess[str]:
-    return run("-m", "truststore_inject", "run", *options, "--", *command, env=environment(**variables))
-
-
-def json_under_run(*command: str | os.PathLike[str], **variables: str | os.PathLike[str]) -> Any:
-    result = under_run(*command, **variables)
-    assert (result.returncode, result.stderr) == (0, ""), result.stderr
-    return json.loads(result.stdout)
-
-
-@pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Venv:
-    """An environment with nothing in it.  Do not change it."""
-    return Venv(tmp_path_factory.mktemp("bare") / "venv", with_package=False)
-
-
-def other_python(version: str) -> str:
-    found = shutil.which(version if version.startswith("pypy") else f"python{version}")
-    if found is None or subprocess.run([found, "-c", ""], env=environment(), capture_output=True).returncode:
-        pytest.skip(f"no Python {version} here")
-    return found
-
-
-# What it reaches.
 
 
 @long
@@ -192,9 +168,6 @@ def test_a_run_in_a_run_is_one(bare: Venv, tmp_path: Path) -> None:
     assert json_under_run(bare.python, "-c", LOOK, PYTHONPATH=other)["sitecustomize"] is None
 
 
-# What the user has set stays.
-
-
 @long
 @pytest.mark.parametrize(
     ("given", "wanted"),
@@ -285,9 +258,6 @@ print(json.dumps([*kept, pipx.util._fix_subprocess_env(dict(os.environ)).get("PY
     assert json.loads(result.stdout) == [None, None]
 
 
-# The command is started as a shell would start it.
-
-
 @long
 def test_the_exit_status_the_arguments_and_the_process_are_the_commands() -> None:
     for code in (0, 1, 7, 127, 255):
@@ -349,94 +319,3 @@ def test_packages_in_two_folders_are_refused(bare: Venv, tmp_path: Path) -> None
     (env.site_packages / "elsewhere.pth").unlink()
     result = env.run("-m", "truststore_inject", "run", bare.python, "-c", "")
     assert (result.returncode, "is not installed beside this command" in result.stderr) == (4, True)
-
-
-# Can it be reached?
-
-
-def check(*command: str | os.PathLike[str], **variables: str | os.PathLike[str]) -> Any:
-    result = under_run(*command, options=("--check", "--json"), **variables)
-    assert result.stderr == ""
-    report = json.loads(result.stdout)
-    assert result.returncode == (1 if report["reached"] is False else 0)
-    return report
-
-
-def script(file: Path, text: str) -> Path:
-    file.write_text(text)
-    file.chmod(0o755)
-    return file
-
-
-@long
-@pytest.mark.parametrize(
-    ("options", "reached"),
-    [
-        ([], True),
-        (["-c", "pass", "-I"], True),
-        (["-m", "pip", "-E"], True),
-        (["-W", "error", "-X", "dev", "-Wd", "-u", "x.py", "-I"], True),
-        (["-I", "x.py"], False),
-        (["-Im", "azure.cli"], False),
-        (["-W", "error", "-E", "x.py"], False),
-        (["-uS"], False),
-    ],
-)
-def test_a_python_is_asked(bare: Venv, options: list[str], reached: bool) -> None:
-    found = check(bare.python, *options)
-    assert (found["reached"], found["python"]["executable"]) == (reached, str(bare.python))
-
-
-@long
-def test_a_script_is_what_its_interpreter_is(bare: Venv, tmp_path: Path) -> None:
-    far = tmp_path / "a folder" / "bin"
-    venv.create(far.parent, with_pip=False)
-    for text in (
-        f"#!{bare.python}\n",
-        f"#!/usr/bin/env {bare.python}\n",
-        f"#!/usr/bin/env -S A=b {bare.python} -u\n",
-        f"#!/bin/sh\n'''exec' '{far / 'python'}' \"$0\" \"$@\"\n' '''\n",
-    ):
-        assert check(script(tmp_path / "tool", text))["reached"] is True, text
-    for text in (f"#!{bare.python} -I\n", f"#!/usr/bin/env -S {bare.python} -sE\n"):
-        assert check(script(tmp_path / "tool", text))["reached"] is False, text
-    found = check(script(tmp_path / "az", '#!/bin/sh\n/opt/az/bin/python3 -Im azure.cli "$@"\n'))
-    assert (found["reached"], "python -Im" in found["reason"]) == (False, True)
-    assert check(script(tmp_path / "shim", "#!/bin/sh\nexec python3 -m tool\n"))["reached"] is None
-    assert check(script(tmp_path / "python3", f'#!/bin/sh\nexec {bare.python} "$@"\n'), "-I")["reached"] is False
-    assert check(script(tmp_path / "python3", f'#!/bin/sh\nexec {bare.python} "$@"\n'))["reached"] is True
-    assert check(script(tmp_path / "python3", "#!/bin/sh\necho no\n"))["reached"] is False
-
-
-@long
-def test_what_is_not_python(tmp_path: Path) -> None:
-    assert check("sh")["reached"] is False
-    frozen = tmp_path / "aws"
-    frozen.write_bytes(b"\x7fELF" + bytes(200_000) + b"MEI\014\013\012\013\016" + bytes(80))
-    frozen.chmod(0o755)
-    found = check(frozen)
-    assert (found["reached"], "frozen" in found["reason"]) == (False, True)
-    npm = script(tmp_path / "npm", "#!/usr/bin/env node\n")
-    assert check(npm)["reached"] is True
-    assert check(npm, NODE_USE_SYSTEM_CA="0")["reached"] is False
-    uv = script(tmp_path / "uv", "\x7fELF")
-    assert check(uv)["reached"] is True
-    assert json.loads(under_run(uv, options=("--python-only", "--check", "--json")).stdout)["reached"] is False
-
-
-@long
-def test_the_others_are_not_reached(bare: Venv, tmp_path: Path) -> None:
-    found = check(bare.python, TRUSTSTORE_INJECT="0")
-    assert (found["reached"], "TRUSTSTORE_INJECT=0" in found["reason"]) == (False, True)
-    python = other_python("3.9")
-    assert "too old" in check(python)["reason"]
-    (tmp_path / "json.py").write_text("raise SystemExit('the current directory is not asked')")
-    command = [Path(sys.executable).with_name("truststore-inject"), "run", "--check", bare.python]
-    assert subprocess.run(command, env=environment(), cwd=tmp_path, stdout=subprocess.DEVNULL).returncode == 0
-
-
-@long
-def test_in_words(bare: Venv) -> None:
-    result = under_run(bare.python, "-I", options=("--check",))
-    assert result.returncode == 1
-    assert result.stdout.startswith(f"{bare.python} -I: NOT reached\nwhy       python -I")
