@@ -159,6 +159,20 @@ MUTATIONS = [
         "_bundle.together(bundles)",
         ("test_extra.py", "test_carried.py"),
     ),
+    Mutation(
+        "what OpenSSL's own file hides is trusted",
+        "stores/_bundle.py",
+        "if in_memory is not None:",
+        "if False:",
+        ("test_places.py",),
+    ),
+    Mutation(
+        "a rejection counts only where it comes first",
+        "stores/_libssl.py",
+        "return 0 if _is_rejected(entry[1]) else 1 +",
+        "return 1 +",
+        ("test_places.py",),
+    ),
     # The memory of OpenSSL's objects.
     Mutation(
         "what says that it is a context is taken for one",
@@ -177,7 +191,7 @@ MUTATIONS = [
     Mutation(
         "a second version of OpenSSL is called",
         "stores/_libssl.py",
-        "if library.OpenSSL_version_num() != ssl.OPENSSL_VERSION_NUMBER:",
+        'if self.function("OpenSSL_version_num", _UnsignedLong)() != ssl.OPENSSL_VERSION_NUMBER:',
         "if False:",
         ("test_libssl.py",),
     ),
@@ -199,7 +213,7 @@ MUTATIONS = [
     Mutation(
         "an anchor that trust settings reject is handed on",
         "stores/_libssl.py",
-        "if add_to is _add_certificate and _check_trust(entry, _SSL_SERVER, 0) != _REJECTED:",
+        "if add_to is _add_certificate and not _is_rejected(entry):",
         "if add_to is _add_certificate:",
         ("test_export.py",),
     ),

@@ -142,6 +142,7 @@ class Layout:
         }
         unusual = any(one.startswith("the bundle: ") and one != "the bundle: crlf" for one in self.said)
         self.adds_nothing = self.distribution and bool(listed) and not unusual and {*listed} <= plain
+        self.adds_nothing |= kind == "link"  # OpenSSL reads it by itself
         self.variables()
         (OWN / "own.pem").write_bytes(self.bundle("the program's own file", sound=True))
         self.directory(OWN / "own", "the program's own directory")
@@ -154,6 +155,7 @@ class Layout:
     def directory(self, folder: Path, what: str) -> None:
         folder.mkdir(exist_ok=True)
         links: dict[str, int] = {}
+        named: set[str] = set()  # OpenSSL finds both ways to write a hash
         broken: set[str] = set()
         for name in self.some():
             ca = self.kit["cas"][name]
@@ -162,7 +164,7 @@ class Layout:
                 + ["md5", "unhashed", "dangling", "gap", "capitals", "second", "unreadable", "empty", "reject"]
             )
             # What OpenSSL makes of a file beside a broken one of the same name depends on the order of the directory.
-            if how in ("dangling", "empty", "unreadable") and ca["hash"] in links:
+            if how in ("dangling", "empty", "unreadable") and ca["hash"] in named:
                 how = "unhashed"
             if ca["hash"] in broken:
                 continue
@@ -177,6 +179,7 @@ class Layout:
             file = folder / f"{name}.pem"
             file.write_text(text)
             digest = {"md5": ca["md5"], "capitals": ca["hash"].upper()}.get(how, ca["hash"])
+            named.add(digest.lower())
             number = links.get(digest, 0) + (how == "gap")
             links[digest] = number + 1
             link = folder / f"{digest}.{number}"
@@ -282,14 +285,18 @@ class Stock:
         if self.layout.are_set:
             return
         # One context for each server: a file that holds two CAs brings the second into memory, before it is asked for.
-        held, rejected = set(), set()
+        held: dict[str, list[bytes]] = {}
+        by_itself = set()
+        rejected = {name for name in ("a", "b") if f"the bundle has {name} (reject)" in self.layout.said}
         for name in self.layout.kit["servers"]:
             own = bare()
+            own.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # so that no more than this issuer is looked for
             own.set_default_verify_paths()
             if self.judge(own, name) == "refused 28":
-                rejected.add(name)
-            held |= {*own.get_ca_certs(True)}
-        if held and (not self.layout.distribution or self.layout.adds_nothing):
+                by_itself.add(name)
+            held[name] = own.get_ca_certs(True)
+        rejected |= by_itself
+        if any(held.values()) and (not self.layout.distribution or self.layout.adds_nothing):
             return
         probe = bare()
         try:
@@ -298,22 +305,34 @@ class Stock:
             return
         if not probe.cert_store_stats()["x509_ca"]:
             return
+        added = [anchor["subject"] for anchor in probe.get_ca_certs()]
+        anchors = {}
+        for name, ca in self.layout.kit["cas"].items():
+            anchors[name] = bare()
+            anchors[name].load_verify_locations(cadata=ca["pem"])
+        found = {
+            anchor
+            for name, all_found in held.items()
+            for anchor in all_found
+            if name != "noca" and anchors[name].get_ca_certs()[0]["subject"] in added
+        }
+        # What is rejected comes first: OpenSSL keeps the first of two equal certificates.
+        for name in by_itself if self.bundle_first else rejected:
+            if {*found, *probe.get_ca_certs(True)}.intersection(anchors[name].get_ca_certs(True)):
+                self.load(context, self.layout.kit["cas"][name]["reject"])
         # Nothing that is added hides what OpenSSL finds by itself, which is in memory now.
         if self.bundle_first:
             context.load_verify_locations(BUNDLE)
-        added = [anchor["subject"] for anchor in probe.get_ca_certs()]
-        for name, ca in self.layout.kit["cas"].items():
-            anchor = bare()
-            anchor.load_verify_locations(cadata=ca["pem"])
-            if (
-                anchor.get_ca_certs()
-                and anchor.get_ca_certs()[0]["subject"] in added
-                and anchor.get_ca_certs(True)[0] in held
-            ):
-                file = OWN / "found.pem"
-                file.write_text(ca["reject"] if name in rejected else ca["pem"])
-                context.load_verify_locations(file)
+        for name, anchor in anchors.items():
+            if found.intersection(anchor.get_ca_certs(True)):
+                self.load(context, self.layout.kit["cas"][name]["pem"])
         context.load_verify_locations(BUNDLE)
+
+    @staticmethod
+    def load(context: ssl.SSLContext, text: str) -> None:
+        file = OWN / "found.pem"
+        file.write_text(text)
+        context.load_verify_locations(file)
 
     @staticmethod
     def in_memory(context: ssl.SSLContext) -> int:
@@ -471,7 +490,7 @@ def judge_all(work: dict[str, Any]) -> list[Any]:
 
 
 def best(said: list[str]) -> str:
-    return min(said, key=lambda one: ["refused 28", "accepted"].index(one) if one in ("refused 28", "accepted") else 2)
+    return min(said, key=lambda one: ["accepted", "refused 28"].index(one) if one in ("accepted", "refused 28") else 2)
 
 
 # --- the comparison ---

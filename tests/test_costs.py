@@ -32,7 +32,7 @@ MODULES = "print(json.dumps(sorted(sys.modules)))"
 
 ARMED = {"truststore_inject", "truststore_inject._startup"}
 PATCHED = ARMED | {f"truststore_inject.{name}" for name in ("_hook", "_record", "patches", "patches._ssl")}
-STORE = ["_bundle", "_carried", "_defaults", "_files", "_openssl", "_pem", "_places"]
+STORE = ["_bundle", "_carried", "_files", "_openssl", "_places"]
 if sys.implementation.name == "cpython" and getattr(_ssl, "__file__", None) is not None:  # else nothing can be shared
     STORE.append("_libssl")
 LOADED = PATCHED | {
@@ -77,10 +77,9 @@ def test_files_opened_at_start(installed: Venv) -> None:
     ],
 )
 def test_modules(installed: Venv, bare: Venv, code: str, ours: set[str], store: Path) -> None:
-    """Our own that are needed, and of the standard library none that stock does not load, but for ctypes."""
+    """Our own that are needed, and of the standard library none that stock does not load, but for _ctypes."""
     code = f"import json, sys\n{code}\n{MODULES}"
-    # A first structure is defined because of Python 3.14 and newer, which import more for that.
-    allowed = "import ctypes\nclass Any(ctypes.Structure): _fields_ = []\n" if ours == LOADED else ""
+    allowed = "import _ctypes\n" if ours == LOADED else ""
     variables = {"SSL_CERT_DIR": str(store)}
     assert set(installed.json(code, **variables)) - set(bare.json(allowed + code, **variables)) == ours
 

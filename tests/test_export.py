@@ -347,7 +347,7 @@ def test_an_anchor_that_the_store_rejects_for_servers_is_not_handed_on(
         **({where: folder} if where == "SSL_CERT_DIR" else {where: bundle, "SSL_CERT_DIR": "/nonexistent"})
     )
     if not shared:
-        (tmp_path / "ctypes.py").write_text("raise ImportError('not here')")
+        (tmp_path / "_ctypes.py").write_text("raise ImportError('not here')")
         env["PYTHONPATH"] = str(tmp_path)
     client = {"OpenSSL": "pyopenssl"}.get(module, module)
     urls = {case: servers[case].url for case in ("system", "private")}

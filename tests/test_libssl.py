@@ -5,6 +5,7 @@ Each test takes one of them away from under the guard, and looks at what happens
 
 from __future__ import annotations
 
+import _ctypes
 import _ssl
 import ctypes
 import importlib
@@ -87,7 +88,7 @@ def test_it_is_shared_where_all_is_as_it_should_be(bundle: Path, authorities: Au
         ("linked into the interpreter", "not known well enough"),
         ("two versions of OpenSSL", "two versions"),
         ("a copy that is not loaded", "OSError"),
-        ("no ctypes", "ModuleNotFoundError"),
+        ("no _ctypes", "ModuleNotFoundError"),
         ("a function is missing", "AttributeError"),
     ],
 )
@@ -114,10 +115,11 @@ def test_what_is_not_known_is_not_touched(
         monkeypatch.setattr(ssl, "OPENSSL_VERSION_NUMBER", ssl.OPENSSL_VERSION_NUMBER + 1)
     elif what == "a copy that is not loaded":
         monkeypatch.setattr(_ssl, "__file__", shutil.copy(_ssl.__file__, tmp_path))
-    elif what == "no ctypes":
-        monkeypatch.setitem(sys.modules, "ctypes", None)
+    elif what == "no _ctypes":
+        monkeypatch.setitem(sys.modules, "_ctypes", None)
     else:
-        monkeypatch.setattr(ctypes, "PyDLL", lambda *args, **kwargs: Library())
+        dlopen = _ctypes.dlopen
+        monkeypatch.setattr(_ctypes, "dlopen", lambda file, mode: dlopen(None, mode))
     for _ in range(2):
         assert not is_shared(bundle, authorities)
     (note,) = _record.notes
@@ -125,46 +127,29 @@ def test_what_is_not_known_is_not_touched(
     assert reason in note
 
 
-class Library:
-    """One that has its version, and nothing else."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name != "OpenSSL_version_num":
-            raise AttributeError(name)
-        return type("version", (), {"__call__": lambda self: ssl.OPENSSL_VERSION_NUMBER})()
+# The offsets of a context that lacks something, so that all that follows lies elsewhere.
+SHORTER = {"object": object.__basicsize__, "a pointer": ctypes.sizeof(ctypes.c_void_p), "a number": 4}
 
 
-def without(libssl: Any, field: str) -> Any:
-    """A layout that lacks `field`, so that all that follows lies elsewhere."""
-    fields = [entry for entry in libssl._Context._fields_ if entry[0] != field]
-    return type("_Context", (ctypes.Structure,), {"_fields_": fields})
-
-
-@pytest.mark.parametrize("what", ["object", "alpn_protocols", "set_sni_cb"])
+@pytest.mark.parametrize("what", SHORTER)
 def test_another_layout(
     what: str, libssl: Any, bundle: Path, authorities: Authorities, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(libssl, "_Context", without(libssl, what))
+    for name in ("_CTX", "_CHECK_HOSTNAME", "_FOLLOWING")[what != "object" :]:
+        monkeypatch.setattr(libssl, name, getattr(libssl, name) - SHORTER[what])
     assert not is_shared(bundle, authorities)
     assert "not laid out" in next(iter(_record.notes))
 
 
-@pytest.mark.parametrize(
-    "changed", [{"ctx": None}, {"check_hostname": 0}, {"following": [7, 7]}, {"following": [0, 16]}]
-)
+@pytest.mark.parametrize("changed", [{0: 0}, {1: 0}, {2: 7, 3: 7}, {2: 0, 3: 16}])
 def test_each_number_that_is_compared(
-    changed: dict[str, Any], libssl: Any, bundle: Path, authorities: Authorities, monkeypatch: pytest.MonkeyPatch
+    changed: dict[int, int], libssl: Any, bundle: Path, authorities: Authorities, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The address, whether the host name is checked, the flags, the protocol."""
-    at = libssl._Context.from_address
-
-    def from_address(address: int) -> Any:
-        view = at(address)
-        true = {"ctx": view.ctx, "check_hostname": view.check_hostname, "following": list(view.following)}
-        return SimpleNamespace(**{**true, **changed})
-
-    stand_in = type("_Context", (libssl._Context,), {"from_address": staticmethod(from_address)})
-    monkeypatch.setattr(libssl, "_Context", stand_in)
+    memory = libssl._memory
+    monkeypatch.setattr(
+        libssl, "_memory", lambda context: [*({**dict(enumerate(memory(context))), **changed}).values()]
+    )
     assert not is_shared(bundle, authorities)
     assert "not laid out" in next(iter(_record.notes))
 
@@ -173,25 +158,15 @@ def test_the_layout_without_host_flags(
     libssl: Any, bundle: Path, authorities: Authorities, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """That of newer versions of CPython, where the protocol follows at once."""
-    at = libssl._Context.from_address
-
-    def from_address(address: int) -> Any:
-        view = at(address)
-        following = [int(ssl.PROTOCOL_TLS_CLIENT), 0]
-        return SimpleNamespace(ctx=view.ctx, check_hostname=view.check_hostname, following=following)
-
-    stand_in = type("_Context", (libssl._Context,), {"from_address": staticmethod(from_address)})
-    monkeypatch.setattr(libssl, "_Context", stand_in)
+    memory = libssl._memory
+    monkeypatch.setattr(libssl, "_memory", lambda context: (*memory(context)[:2], int(ssl.PROTOCOL_TLS_CLIENT), 0))
     assert is_shared(bundle, authorities)
 
 
 def test_an_object_that_is_smaller_than_the_layout(
     libssl: Any, bundle: Path, authorities: Authorities, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    larger = type(
-        "_Context", (ctypes.Structure,), {"_fields_": [*libssl._Context._fields_, ("more", ctypes.c_char * 9999)]}
-    )
-    monkeypatch.setattr(libssl, "_Context", larger)
+    monkeypatch.setattr(libssl, "_END", 9999)
     assert not is_shared(bundle, authorities)
     assert "not CPython's" in next(iter(_record.notes))
 

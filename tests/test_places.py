@@ -281,7 +281,7 @@ def test_what_is_added_hides_nothing_where_the_bundle_has_the_new_one_alone(plac
 
 
 @pytest.mark.parametrize("more", [False, True])
-@pytest.mark.parametrize("where", ["bundle", "directory"])
+@pytest.mark.parametrize("where", ["bundle", "bundle, not a file of two", "directory"])
 def test_a_reject_setting_counts_wherever_it_is(
     where: str, more: bool, places: Places, authorities: Authorities, tmp_path: Path
 ) -> None:
@@ -291,13 +291,25 @@ def test_a_reject_setting_counts_wherever_it_is(
     authorities.system.cert_pem.write_to_path(pem)
     rejecting = subprocess.check_output(["openssl", "x509", "-in", pem, "-addreject", "serverAuth", "-trustout"])
     added = authorities.unknown.cert_pem.bytes() if more else b""
-    if where == "bundle":
+    if where != "directory":
+        if where != "bundle":
+            places.write("/etc/ssl/certs/ca-0.pem", pem.read_bytes() + authorities.bundled.cert_pem.bytes())
         places.write(BUNDLE, rejecting + authorities.private.cert_pem.bytes() + added)
     else:
         places.write("/etc/ssl/certs/ca-0.pem", rejecting)
         places.write(BUNDLE, places.path(BUNDLE).read_bytes() + added)
     everybody = authorities.system, authorities.private, authorities.unknown
     assert accepted(default(), *everybody) == [False, True, more]
+
+
+def test_what_openssls_own_file_hides_stays_hidden(places: Places, authorities: Authorities) -> None:
+    """What is added brings back only what it would hide itself."""
+    old, new = renewed_ca()
+    places.debian(old)
+    places.write("/usr/lib/ssl/cert.pem", new.cert_pem.bytes())
+    places.bundle(BUNDLE, [new, authorities.private])
+    assert accepted(stock(), old, new, authorities.private) == [False, True, False]
+    assert accepted(default(), old, new, authorities.private) == [False, True, True]
 
 
 def test_a_file_of_two_in_the_directory_is_not_hidden(places: Places, authorities: Authorities) -> None:

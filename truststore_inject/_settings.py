@@ -4,8 +4,6 @@ They are read when they are needed, so that a program may still set them.
 """
 
 import os
-from os import close, read  # bound here, see stores/_files.py
-from os import open as open_
 
 
 def enabled() -> bool:
@@ -69,13 +67,15 @@ def _ask_the_kernel() -> bool | None:
     """
     at_secure = 23
     try:
-        descriptor = open_("/proc/self/auxv", os.O_RDONLY | os.O_CLOEXEC)
+        from posix import close, open, read  # not through `os`, see stores/_files.py
+
+        descriptor = open("/proc/self/auxv", os.O_RDONLY | os.O_CLOEXEC)
         try:
             words = memoryview(read(descriptor, 8192)).cast("L")
         finally:
             close(descriptor)
         return bool(dict(zip(words[::2], words[1::2], strict=True))[at_secure])
-    except (AttributeError, OSError, LookupError, TypeError, ValueError):  # not Linux, or without /proc
+    except (AttributeError, ImportError, OSError, LookupError, TypeError, ValueError):  # not Linux, or without /proc
         pass
     try:
         import ctypes  # takes 2 ms

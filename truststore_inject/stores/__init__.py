@@ -33,7 +33,7 @@ import sys
 from _weakref import ref  # weakref itself is Python code, which a program may have no other use for
 
 from .. import _record, _settings
-from . import _bundle, _carried, _defaults
+from . import _bundle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from functools import partial
     from typing import Any
 
+    from ._defaults import Request
     from ._extra import Extra
     from ._files import Path
 
@@ -108,9 +109,11 @@ def _remember(context: ssl.SSLContext) -> None:
         pass
 
 
-def request(*args: object, **kwargs: object) -> "_defaults.Request | None":
+def request(*args: object, **kwargs: object) -> "Request | None":
     """What the arguments of ``load_verify_locations`` mean; None if they are wrong, which stock says in its words."""
     try:
+        from . import _defaults  # here, as each file costs 0.15 ms: a default context does not need it
+
         return _defaults.request(_platform.is_default, _platform.is_carried, *args, **kwargs)
     except Exception:
         return None
@@ -141,7 +144,10 @@ def load(context: ssl.SSLContext, stock: "partial[None]", instead_of: "Sequence[
     try:
         _apply_settings(context)
         if _platform.load(context):
-            _platform.add(context, [bundle for path in instead_of for bundle in _carried.gained(path)])
+            if instead_of:
+                from . import _carried
+
+                _platform.add(context, [bundle for path in instead_of for bundle in _carried.gained(path)])
             if keep_stock is not None:
                 keep_stock(context, stock)
             _remember(context)

@@ -9,7 +9,6 @@ import _ssl
 import os
 import ssl
 import sys
-from _frozen_importlib_external import SourceFileLoader
 
 from .. import _record
 from ._files import hashed, identity, is_settled, size
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from ._files import Identity, Path
     from ._libssl import Objects
 
-# In bytes: a smaller file, of ten certificates or so, is parsed for each context; that costs no more than ctypes does.
+# In bytes: a smaller file, of ten certificates or so, is parsed for each context: that is no dearer than `_libssl`.
 SMALL = 16 * 1024
 _KEPT = 16  # how many files are kept; each certificate takes 4 to 5 kB
 
@@ -130,13 +129,19 @@ def looking_into(directories: "Sequence[str]", by_itself: bool) -> "_ssl._SSLCon
 
 
 def beside(
-    added: "Iterable[Bundle]", directories: "Sequence[str]", by_itself: bool, *, lacks: Bundle | None = None
+    added: "Iterable[Bundle]",
+    directories: "Sequence[str]",
+    by_itself: bool,
+    *,
+    in_memory: Bundle | None = None,
+    lacks: Bundle | None = None,
 ) -> Bundle | None:
     """What OpenSSL finds in `directories` for the subjects in `added`; None if that is nothing.
 
     It looks into a directory only for a subject of which it has nothing in memory, so what is put there hides what is
     in the directory.  But a CA that is renewed keeps its subject: with a new key, or the old one and new dates.
-    `lacks`, if it is known, holds all of the directories that `added` does not hold.
+    `in_memory` is what hides something there without us.  `lacks`, if it is known, holds all of the directories that
+    `added` does not hold.
     https://docs.openssl.org/3.0/man3/X509_LOOKUP_hash_dir/
     """
     if not directories:
@@ -148,6 +153,9 @@ def beside(
             context, found = looking_into(directories, by_itself), []
             for bundle in added:
                 objects = bundle.objects() if lacks is None else _libssl.find(bundle.context, lacks.objects())
+                if in_memory is not None:
+                    hidden = _libssl.find(in_memory.context, objects)
+                    objects = [entry for entry in objects if entry not in hidden]
                 found += _libssl.find(context, objects)
             return Bundle(context, *map(_as_cafile, _hashed(directories))) if found else None
         except Exception as error:
@@ -164,7 +172,7 @@ def _as_cafile(path: "Path") -> "dict[str, Any]":
 
 
 def together(bundles: "Sequence[Bundle]") -> Bundle | None:
-    """What `bundles` hold, as one; of those that share a subject, first what ends a chain."""
+    """What `bundles` hold, as one, in the order in which OpenSSL should find it (`_libssl.ordered`)."""
     if len(bundles) < 2:
         return bundles[0] if bundles else None
     calls = [arguments for bundle in bundles for arguments in bundle.calls]
@@ -173,7 +181,7 @@ def together(bundles: "Sequence[Bundle]") -> Bundle | None:
         try:
             from . import _libssl
 
-            _libssl.add(context, _libssl.self_issued_first([one for bundle in bundles for one in bundle.objects()]))
+            _libssl.add(context, _libssl.ordered([one for bundle in bundles for one in bundle.objects()]))
             return Bundle(context, *calls)
         except Exception as error:
             _cannot_share(error)
@@ -203,25 +211,8 @@ def share(context: "_ssl._SSLContext", path: "Path") -> bool:
         return False
 
 
-def _is_changed_by_a_hook(name: str) -> bool:
-    """Whether the module would be loaded by a loader that changes what is in it.
-
-    beartype's hook for all packages takes minutes and all memory for ctypes, which no program may have asked for.
-    """
-    if name in sys.modules:
-        return False
-    specs = (finder.find_spec(name, None) for finder in sys.meta_path)
-    loader = getattr(next(filter(None, specs), None), "loader", None)
-    return isinstance(loader, SourceFileLoader) and type(loader) is not SourceFileLoader
-
-
 # Why the objects cannot be shared in this process; None while they can.
-_obstacle: str | None = None
-if not hasattr(os, "RTLD_NOLOAD"):
-    _obstacle = "not on this system"
-elif _is_changed_by_a_hook("ctypes"):
-    _obstacle = "an import hook would change ctypes"
-    _record.note(f"each context parses its bundle anew, as in stock Python: {_obstacle}")
+_obstacle: str | None = None if hasattr(os, "RTLD_NOLOAD") else "not on this system"
 
 
 def can_share() -> bool:

@@ -34,7 +34,7 @@ _LIBRARIES = (
 _FILES = frozenset(tail.rpartition("/")[2] for _, tail, _ in _LIBRARIES)
 
 # Stands for the system store where a library wants to see a file.  It is empty: who reads it otherwise trusts nobody.
-PLACEHOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "system.pem")
+PLACEHOLDER = os.path.join(os.path.dirname(__file__), "system.pem")
 
 
 def library(path: object) -> str | None:

@@ -1,16 +1,24 @@
-"""What lies at a path.  The operating system's functions are bound when this is imported.
+"""What lies at a path.  The operating system is asked through the module from which `os` has its functions.
 
-A guard against blocking calls, or a test's mock, replaces them in `os` later, for the program's own calls; the stock
-ssl module makes none through `os`, so what stands in its place makes none there either.
+A guard against blocking calls, or a test's mock, replaces them in `os`, for the program's own calls; the stock ssl
+module makes none through `os`, so what stands in its place makes none there either.
 """
 
 import os
+import sys
 from errno import ELOOP
-from os import close, fsdecode, fstat, lstat, readlink, scandir, stat
-from os import open as open_
-from os import read as read_
+from os import fsdecode
 from stat import S_ISDIR, S_ISLNK, S_ISREG
 from time import time_ns
+
+if sys.platform == "win32":
+    from nt import close, fstat, getcwd, listdir, lstat, readlink, stat
+    from nt import open as open_
+    from nt import read as read_
+else:
+    from posix import close, fstat, getcwd, listdir, lstat, readlink, stat
+    from posix import open as open_
+    from posix import read as read_
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +27,6 @@ if TYPE_CHECKING:
     Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
     Identity = tuple[int, ...]
 
-getcwd = os.getcwd
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 _MOST_LINKS = 40  # as Linux has it
 _HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
@@ -78,8 +85,7 @@ def read(path: "Path") -> bytes:
 def names(directory: "Path") -> list[str]:
     """What is in it, sorted; nothing where it cannot be read."""
     try:
-        with scandir(fsdecode(directory)) as entries:
-            return sorted(entry.name for entry in entries)
+        return sorted(listdir(fsdecode(directory)))
     except (OSError, ValueError):
         return []
 

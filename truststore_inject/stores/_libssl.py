@@ -1,16 +1,29 @@
-"""OpenSSL's own functions for the store behind a context, which Python's ``ssl`` does not offer; called through ctypes.
+"""OpenSSL's own functions for the store behind a context, which Python's ``ssl`` does not offer.
 
 They are called in the very library that ``_ssl`` is linked with.  The address of OpenSSL's object is read from the
 memory of Python's context, which is no public interface: so it is done only where that is known, and each assumption is
-checked before the address is used.  Importing this file costs 1.5 ms and raises an `Exception` where any of it cannot
-be had.  docs/bundles.md says what is shared and why.
+checked before the address is used.  Importing this file raises an `Exception` where any of it cannot be had.
+docs/bundles.md says what is shared and why.
+
+They are called through ``_ctypes``, the part of ctypes that is in C.  The part in Python takes 1.5 ms to import, more
+than all that is done here, and a hook that instruments every import takes minutes for it.
+https://github.com/beartype/beartype/issues/259
 """
 
 import _ssl
-import ctypes
 import os
 import ssl
 import sys
+from _ctypes import (
+    FUNCFLAG_CDECL,
+    FUNCFLAG_PYTHONAPI,
+    CFuncPtr,
+    _SimpleCData,
+    addressof,
+    byref,
+    dlopen,
+    sizeof,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,65 +38,79 @@ _X509, _CRL = 1, 2  # X509_LU_X509, X509_LU_CRL
 _SSL_SERVER, _REJECTED = 3, 2  # X509_TRUST_SSL_SERVER, X509_TRUST_REJECTED
 
 
-class _Context(ctypes.Structure):
-    """How the ``PySSLContext`` of CPython begins (``Modules/_ssl.c``, 3.10 to 3.15)."""
-
-    _fields_ = (
-        ("object", ctypes.c_char * getattr(object, "__basicsize__", 0)),  # PyPy has none
-        ("ctx", ctypes.c_void_p),
-        ("alpn_protocols", ctypes.c_void_p),
-        ("alpn_protocols_len", ctypes.c_uint),
-        ("set_sni_cb", ctypes.c_void_p),
-        ("check_hostname", ctypes.c_int),
-        ("following", ctypes.c_int * 2),  # the host flags, which newer versions do not have, and the protocol
-    )
+# The letters are those of https://docs.python.org/3/library/struct.html.
+class _Pointer(_SimpleCData):  # type: ignore[type-arg]
+    _type_ = "P"
 
 
-def _load() -> ctypes.PyDLL:
+class _Int(_SimpleCData):  # type: ignore[type-arg]
+    _type_ = "i"
+
+
+class _UnsignedLong(_SimpleCData):  # type: ignore[type-arg]
+    _type_ = "L"
+
+
+class _Byte(_SimpleCData):  # type: ignore[type-arg]
+    _type_ = "c"
+
+
+# Where the ``PySSLContext`` of CPython (``Modules/_ssl.c``, 3.10 to 3.15) has what is read of it.
+_CTX = getattr(object, "__basicsize__", 0)  # PyPy has none
+_CHECK_HOSTNAME = _CTX + 4 * sizeof(_Pointer)  # behind the ALPN protocols, their length and the callback for SNI
+_FOLLOWING = _CHECK_HOSTNAME + sizeof(_Int)
+_END = _FOLLOWING + 2 * sizeof(_Int)
+
+
+class _Library:
     """The OpenSSL that ``_ssl`` calls.  Raises `ValueError`, `OSError` or `AttributeError`."""
-    file = getattr(_ssl, "__file__", None)
-    if not _KNOWN or file is None:
-        raise ValueError("this Python's _ssl is not known well enough")
-    # NOLOAD: what is loaded, and no other file that took its name since.  A symbol is looked for in this file and in
-    # what it is linked with, not in all of the process: there may be a second OpenSSL, of a wheel.
-    library = ctypes.PyDLL(file, mode=os.RTLD_NOLOAD | os.RTLD_NOW)
-    library.OpenSSL_version_num.restype = ctypes.c_ulong
-    if library.OpenSSL_version_num() != ssl.OPENSSL_VERSION_NUMBER:
-        raise ValueError("there are two versions of OpenSSL")
-    return library
+
+    def __init__(self) -> None:
+        file = getattr(_ssl, "__file__", None)
+        if not _KNOWN or file is None:
+            raise ValueError("this Python's _ssl is not known well enough")
+        # NOLOAD: what is loaded, and no other file that took its name since.  A symbol is looked for in this file and
+        # in what it is linked with, not in all of the process: there may be a second OpenSSL, of a wheel.
+        self._handle = dlopen(file, os.RTLD_NOLOAD | os.RTLD_NOW)  # where CFuncPtr looks for it
+        if self.function("OpenSSL_version_num", _UnsignedLong)() != ssl.OPENSSL_VERSION_NUMBER:
+            raise ValueError("there are two versions of OpenSSL")
+
+    def function(self, name: str, result: "type | None", *arguments: type) -> "Any":
+        function = _Function((name, self))  # type: ignore[arg-type]
+        function.argtypes, function.restype = arguments, result
+        return function
 
 
-def _function(name: str, result: "type | None", *arguments: type) -> "Any":
-    function = getattr(_library, name)
-    function.argtypes, function.restype = arguments, result
-    return function
+class _Function(CFuncPtr):
+    _flags_ = FUNCFLAG_CDECL | FUNCFLAG_PYTHONAPI  # as ctypes.PyDLL: the GIL stays held
+    _restype_ = _Int
 
 
-_library = _load()
-_pointer, _int = ctypes.c_void_p, ctypes.c_int
+_library = _Library()
+_function = _library.function
 _clear_errors = _function("ERR_clear_error", None)
-_cert_store = _function("SSL_CTX_get_cert_store", _pointer, _pointer)
-_store_objects = _function("X509_STORE_get0_objects", _pointer, _pointer)
-_count = _function("OPENSSL_sk_num", _int, _pointer)
-_item = _function("OPENSSL_sk_value", _pointer, _pointer, _int)
-_type = _function("X509_OBJECT_get_type", _int, _pointer)
-_certificate = _function("X509_OBJECT_get0_X509", _pointer, _pointer)
-_revocation_list = _function("X509_OBJECT_get0_X509_CRL", _pointer, _pointer)
-_add_certificate = _function("X509_STORE_add_cert", _int, _pointer, _pointer)
-_add_revocation_list = _function("X509_STORE_add_crl", _int, _pointer, _pointer)
-_is_issued_by = _function("X509_check_issued", _int, _pointer, _pointer)
-_subject = _function("X509_get_subject_name", _pointer, _pointer)
-_encode = _function("i2d_X509", _int, _pointer, _pointer)
-_check_trust = _function("X509_check_trust", _int, _pointer, _int, _int)
-_lookup_new = _function("X509_STORE_CTX_new", _pointer)
-_lookup_init = _function("X509_STORE_CTX_init", _int, _pointer, _pointer, _pointer, _pointer)
-_lookup_free = _function("X509_STORE_CTX_free", None, _pointer)
-_by_subject = _function("X509_STORE_CTX_get_by_subject", _int, _pointer, _int, _pointer, _pointer)
-_object_new = _function("X509_OBJECT_new", _pointer)
-_object_free = _function("X509_OBJECT_free", None, _pointer)
-_default_places = [_function("SSL_CTX_set_default_verify_dir", _int, _pointer)]
-if hasattr(_library, "SSL_CTX_set_default_verify_store"):  # OpenSSL 3
-    _default_places.append(_function("SSL_CTX_set_default_verify_store", _int, _pointer))
+_cert_store = _function("SSL_CTX_get_cert_store", _Pointer, _Pointer)
+_store_objects = _function("X509_STORE_get0_objects", _Pointer, _Pointer)
+_count = _function("OPENSSL_sk_num", _Int, _Pointer)
+_item = _function("OPENSSL_sk_value", _Pointer, _Pointer, _Int)
+_type = _function("X509_OBJECT_get_type", _Int, _Pointer)
+_certificate = _function("X509_OBJECT_get0_X509", _Pointer, _Pointer)
+_revocation_list = _function("X509_OBJECT_get0_X509_CRL", _Pointer, _Pointer)
+_add_certificate = _function("X509_STORE_add_cert", _Int, _Pointer, _Pointer)
+_add_revocation_list = _function("X509_STORE_add_crl", _Int, _Pointer, _Pointer)
+_is_issued_by = _function("X509_check_issued", _Int, _Pointer, _Pointer)
+_subject = _function("X509_get_subject_name", _Pointer, _Pointer)
+_encode = _function("i2d_X509", _Int, _Pointer, _Pointer)
+_check_trust = _function("X509_check_trust", _Int, _Pointer, _Int, _Int)
+_lookup_new = _function("X509_STORE_CTX_new", _Pointer)
+_lookup_init = _function("X509_STORE_CTX_init", _Int, _Pointer, _Pointer, _Pointer, _Pointer)
+_lookup_free = _function("X509_STORE_CTX_free", None, _Pointer)
+_by_subject = _function("X509_STORE_CTX_get_by_subject", _Int, _Pointer, _Int, _Pointer, _Pointer)
+_object_new = _function("X509_OBJECT_new", _Pointer)
+_object_free = _function("X509_OBJECT_free", None, _Pointer)
+_default_places = [_function("SSL_CTX_set_default_verify_dir", _Int, _Pointer)]
+if ssl.OPENSSL_VERSION_INFO >= (3,):
+    _default_places.append(_function("SSL_CTX_set_default_verify_store", _Int, _Pointer))
 
 
 def objects(context: "_ssl._SSLContext") -> "Objects":
@@ -148,30 +175,40 @@ def _finds(lookup: int, subject: int) -> bool:
         _object_free(result)
 
 
-def self_issued_first(objects: "Objects") -> "Objects":
-    """`objects`, those certificates first that end a chain.
+def ordered(objects: "Objects") -> "Objects":
+    """`objects`, first the certificates that are rejected for servers, then those that end a chain.
 
-    Of several with the subject that it looks for OpenSSL takes the first, and goes no other way if that leads nowhere:
-    a cross-signed form of a root, for example, whose issuer is not there.
+    OpenSSL keeps the first of two equal certificates, so a rejection counts whichever file it is in.  Of several with
+    the subject that it looks for OpenSSL takes the first, and goes no other way if that leads nowhere: a cross-signed
+    form of a root, for example, whose issuer is not there.
     """
 
-    def is_not(entry: "tuple[Any, int]") -> bool:
-        return entry[0] is not _add_certificate or _is_issued_by(entry[1], entry[1]) != 0
+    def rank(entry: "tuple[Any, int]") -> int:
+        if entry[0] is not _add_certificate:
+            return 2
+        return 0 if _is_rejected(entry[1]) else 1 + (_is_issued_by(entry[1], entry[1]) != 0)
 
-    return sorted(objects, key=is_not)
+    return sorted(objects, key=rank)
+
+
+def _is_rejected(certificate: int) -> bool:
+    """By the trust settings beside it (``BEGIN TRUSTED CERTIFICATE``).
+
+    https://docs.openssl.org/3.0/man1/openssl-x509/#trust-settings
+    """
+    return bool(_check_trust(certificate, _SSL_SERVER, 0) == _REJECTED)
 
 
 def encoded(objects: "Objects") -> "Iterable[bytes]":
     """The certificates among `objects`, as DER; also those that are not a CA, which ``get_ca_certs()`` leaves out.
 
-    Not those that the trust settings beside them (``BEGIN TRUSTED CERTIFICATE``) reject for servers: DER has no place
-    for that.  https://docs.openssl.org/3.0/man1/openssl-x509/#trust-settings
+    Not those that are rejected for servers: DER has no place for that.
     """
     for add_to, entry in objects:
-        if add_to is _add_certificate and _check_trust(entry, _SSL_SERVER, 0) != _REJECTED:
+        if add_to is _add_certificate and not _is_rejected(entry):
             size = _encode(entry, None)
-            buffer = ctypes.create_string_buffer(size)
-            _encode(entry, ctypes.byref(ctypes.c_void_p(ctypes.addressof(buffer))))
+            buffer = (_Byte * size)()
+            _encode(entry, byref(_Pointer(addressof(buffer))))
             yield buffer.raw
 
 
@@ -186,14 +223,24 @@ def _ssl_ctx(context: "_ssl._SSLContext") -> int:
     Raises `ValueError` if the memory there is not laid out as we know it: then nothing is done with that address.
     """
     # type(), for an object may say of itself that it is a context: unittest.mock's do, with spec=.
-    if not issubclass(type(context), _ssl._SSLContext) or _ssl._SSLContext.__basicsize__ < ctypes.sizeof(_Context):
+    if not issubclass(type(context), _ssl._SSLContext) or _ssl._SSLContext.__basicsize__ < _END:
         raise ValueError("this is not CPython's context")
-    view = _Context.from_address(id(context))
+    ctx, check_hostname, *following = _memory(context)
     # The C class's own attributes: those of a subclass may say anything.
     protocol = _ssl._SSLContext.protocol.__get__(context)  # type: ignore[attr-defined]
-    check_hostname = _ssl._SSLContext.check_hostname.__get__(context)  # type: ignore[attr-defined]
-    as_expected = view.following[0] == protocol or list(view.following) == [context._host_flags, protocol]  # type: ignore[attr-defined, unused-ignore]
-    if not view.ctx or view.check_hostname != check_hostname or not as_expected:
+    is_checked = _ssl._SSLContext.check_hostname.__get__(context)  # type: ignore[attr-defined]
+    as_expected = following[0] == protocol or following == [context._host_flags, protocol]  # type: ignore[attr-defined, unused-ignore]
+    if not ctx or check_hostname != is_checked or not as_expected:
         raise ValueError("its contexts are not laid out as they were up to CPython 3.15")
-    address: int = view.ctx
-    return address
+    return ctx
+
+
+def _memory(context: "_ssl._SSLContext") -> tuple[int, int, int, int]:
+    """The address of OpenSSL's object, whether the host name is checked, and the two numbers that follow.
+
+    These are the host flags, which newer versions do not have, and the protocol.
+    """
+    start = id(context)
+    numbers = (_CHECK_HOSTNAME, _FOLLOWING, _FOLLOWING + sizeof(_Int))
+    check_hostname, *following = (_Int.from_address(start + offset).value for offset in numbers)
+    return _Pointer.from_address(start + _CTX).value, check_hostname, following[0], following[1]

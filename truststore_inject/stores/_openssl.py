@@ -4,7 +4,7 @@ import _ssl
 import os
 
 from .. import _settings
-from . import _bundle, _pem
+from . import _bundle
 from ._bundle import Bundle, load_verify_locations
 from ._files import hashed, read, resolve, size
 from ._places import BUNDLES, Search, Store, built_in, is_one_of
@@ -81,7 +81,7 @@ def _with_what_they_hide(bundles: list[Bundle], store: Store | None) -> Bundle |
     key = tuple(map(id, bundles))
     known = store.others.get(key)
     if known is None:
-        hidden = _bundle.beside(bundles, store.directories, store.by_itself)
+        hidden = _bundle.beside(bundles, store.directories, store.by_itself, in_memory=store.in_memory)
         known = bundles, _bundle.together(bundles if hidden is None else [hidden, *bundles])
         if len(store.others) >= 8:
             store.others.clear()  # files that change all the time
@@ -141,6 +141,8 @@ def _find_whole(store: Store, others: "Sequence[str]") -> str | None:
 
     It is the one that is in memory, else of `others` the first that there is.
     """
+    from . import _pem  # here: few processes need it
+
     in_memory = store.bundles()
     path = next(filter(size, in_memory or others), None)
     texts = None if path is None or len(in_memory) > 1 else _pem.plain_blocks(read(path))

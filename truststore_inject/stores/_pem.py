@@ -10,6 +10,8 @@ _END = b"-----END CERTIFICATE-----"
 
 def plain_blocks(data: bytes) -> "set[bytes] | None":
     """The texts of the certificates in `data`; None if there is more than plain certificates, or anything unusual."""
+    if data.startswith(_BEGIN) and data.endswith(_END + b"\n") and data.count(b"-----") == 4:  # as most files are
+        return {data[len(_BEGIN) : -len(_END) - 1]}
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n")
     *pieces, rest = data.split(_END)
@@ -21,6 +23,20 @@ def plain_blocks(data: bytes) -> "set[bytes] | None":
             return None  # for OpenSSL to judge: it is commented out, for example
         texts.add(piece[begin + len(_BEGIN) :])
     return None if b"-----" in rest else texts
+
+
+def plain_blocks_of(path: str) -> "set[bytes] | None":
+    """As `plain_blocks`, of the file `path`; none where it cannot be read."""
+    try:
+        return plain_blocks(read(path))
+    except OSError:
+        return set()
+
+
+def single_block(path: str) -> set[bytes]:
+    """The text of the certificate in the file `path`, if it is the only one there."""
+    texts = plain_blocks_of(path)
+    return texts if texts is not None and len(texts) == 1 else set()
 
 
 def fault(path: str) -> str | None:

@@ -10,9 +10,9 @@ import os
 import sys
 
 from .. import _settings
-from . import _bundle, _carried, _pem
+from . import _bundle
 from ._bundle import Bundle
-from ._files import hashed, identity, is_below, is_directory, is_settled, names, read, resolve, size
+from ._files import hashed, identity, is_below, is_directory, is_settled, names, resolve, size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ class Store:
         self.source = source  # who says that it is there
         self.by_itself = by_itself  # OpenSSL reads the next two without being told where they are
         self.file = file  # what it has in memory
+        self.in_memory: Bundle | None = None  # what that is
         self.directories = tuple(directories)  # where it looks when a chain asks for an anchor
         self.added: dict[str, Bundle] = {}  # what OpenSSL does not look at and is trusted too, by where it lies
         self.beside: Bundle | None = None  # what that would hide in the directories
@@ -146,6 +147,8 @@ class Search:
         for value in map(_settings.openssl, (self.file_variable, self.directory_variable)):
             if not value:
                 continue
+            from . import _carried  # here: in the ordinary case neither is set
+
             owner = _carried.library(value)
             if owner is None and self.carried and is_one_of(value, self.file, self.directory):
                 owner = "this Python"
@@ -156,7 +159,11 @@ class Search:
     def _is_nix(self) -> bool:
         """Whether this OpenSSL obeys the variable of nixpkgs: it is asked what it reads by itself."""
         value = _settings.openssl(_NIX)
-        if not value or _carried.library(value) is not None:
+        if not value:
+            return False
+        from . import _carried
+
+        if _carried.library(value) is not None:
             return False
         ordinary = _settings.openssl(self.file_variable)
         bundle, other = self._bundle(value), self._bundle(self.file if ordinary is None else ordinary)
@@ -200,6 +207,7 @@ class Search:
             store = self._distribution()
             if store is not None and store.added:  # what is no CA in OpenSSL's own place is for OpenSSL to judge
                 store.by_itself, store.file, store.directories = own.by_itself, own.file, own.directories
+                store.in_memory = own.in_memory
         else:
             store = self._completed(own) if distributions else own  # else an administrator's, such as /usr/local/ssl
         if store is None:
@@ -231,14 +239,16 @@ class Search:
 
     def _completed(self, own: Store) -> Store:
         """`own`, which is the distribution's, with the distribution's bundle, unless that adds nothing to it."""
+        from . import _pem  # here: a store that is one file does not need it
+
         for place in BUNDLES:
             if is_one_of(place, own.file):
                 break
             self._look_at(place)
-            texts = _pem.plain_blocks(_content(place))
+            texts = _pem.plain_blocks_of(place)
             if texts == set():
                 continue  # empty, or a directory
-            files = {path: _single(path) for directory in own.directories for path in hashed(directory)}
+            files = {path: _pem.single_block(path) for directory in own.directories for path in hashed(directory)}
             if texts is not None and texts <= set().union(*files.values()):
                 break  # Debian writes its bundle so, and without a need it is not parsed
             bundle = self._bundle(place)
@@ -248,12 +258,16 @@ class Search:
                     path for path, text in files.items() if not _is_covered(path, text, texts, bundle)
                 )
                 if uncovered is not None:
-                    own.beside = _bundle.beside([bundle], own.directories, own.by_itself, lacks=uncovered)
+                    own.beside = _bundle.beside(
+                        [bundle], own.directories, own.by_itself, in_memory=own.in_memory, lacks=uncovered
+                    )
                 break
         return own
 
     def _add_gained(self, store: Store) -> None:
         """What somebody added to the bundles of tools that were passed over."""
+        from . import _carried
+
         for place in {*self._tools, *([self.file] if self.carried else [])}:
             for bundle in _carried.gained(place):
                 store.added[place] = bundle
@@ -271,15 +285,17 @@ class Search:
         try:
             return _bundle.read(path)
         except OSError as error:  # ssl.SSLError is one
+            from . import _pem
+
             self.left_out[path] = _pem.fault(path) or str(error)
             return None
 
     def _is_usable(self, store: Store) -> bool:
         """Whether OpenSSL finds a CA there."""
-        bundle = None if store.file is None else self._bundle(store.file)
+        store.in_memory = None if store.file is None else self._bundle(store.file)
         for directory in store.directories:
             self._look_at(directory)
-        if bundle is not None and bundle.has_a_ca():
+        if store.in_memory is not None and store.in_memory.has_a_ca():
             return True
         return any(self._finds(store, directory) for directory in store.directories)
 
@@ -298,13 +314,6 @@ class Search:
         return False
 
 
-def _content(path: str) -> bytes:
-    try:
-        return read(path)
-    except OSError:
-        return b""
-
-
 def _is_covered(path: str, text: set[bytes], texts: set[bytes] | None, bundle: Bundle) -> bool:
     """Whether `bundle`, with these texts, has all that is in the file `path`, so that it hides nothing of it.
 
@@ -317,9 +326,3 @@ def _is_covered(path: str, text: set[bytes], texts: set[bytes] | None, bundle: B
         return set(_bundle.read_alone(path).context.get_ca_certs(True)) <= set(bundle.context.get_ca_certs(True))
     except OSError:  # ssl.SSLError is one
         return True
-
-
-def _single(path: str) -> set[bytes]:
-    """The text of the certificate in the file `path`, if it is the only one there."""
-    texts = _pem.plain_blocks(_content(path))
-    return texts if texts is not None and len(texts) == 1 else set()
