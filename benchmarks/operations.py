@@ -1,24 +1,27 @@
-"""What is measured, in the Python of each environment; the last two arguments are the operation's name and the URL.
+"""What is measured, in the Python of each environment: ``operations.py NAME URL BUNDLE [COMMAND ...]``.
 
-For each line on standard input, a number, the operation is repeated that often; the answer is a line of JSON.  For an
-operation of `TIMED` a list of seconds; for one of `KEPT` the kilobytes that the process holds, with all that was made
-so far alive.
+For each line on standard input, a number, the operation is repeated that often; the answer is a line of JSON: the seconds
+that each repetition took, and what the process holds afterwards.  What an operation of `KEPT` makes stays alive.  With a
+COMMAND that is what is done, and its CPU time, user and system, is what counts.
 """
 
 import asyncio
 import atexit
+import importlib
 import json
+import os
 import resource
 import socket
 import ssl
 import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-NAME, URL = sys.argv[-2:]
+NAME, URL, BUNDLE, *COMMAND = sys.argv[2:]  # runpy has left its own name
 ADDRESS = ("127.0.0.1", int(URL.rsplit(":", 1)[1].strip("/")))
 THREADS = 16
 Once = Callable[[], object]
@@ -33,6 +36,10 @@ def default_context() -> Once:
     return ssl.create_default_context
 
 
+def context_from_own_bundle() -> Once:
+    return partial(ssl.create_default_context, cafile=BUNDLE)
+
+
 def context_and_handshake() -> Once:
     return lambda: handshake(ssl.create_default_context())
 
@@ -41,16 +48,29 @@ def shared_handshake() -> Once:
     return partial(handshake, ssl.create_default_context())
 
 
+def truststore_handshake() -> Once:
+    import truststore
+
+    return partial(handshake, truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+
+
 def threaded_handshakes() -> Once:
     """One operation is a handshake for each of 16 threads, which share the context."""
     context, pool = ssl.create_default_context(), ThreadPoolExecutor(THREADS)
     return lambda: list(pool.map(handshake, [context] * THREADS))
 
 
-def httpx_client() -> Once:
-    import httpx
+def client(library: str) -> Once:
+    module = importlib.import_module(library)
+    return lambda: module.Client().close()
 
-    return lambda: httpx.Client().close()
+
+def get(library: str, **options: Any) -> Once:
+    import urllib3
+
+    urllib3.disable_warnings()
+    module = importlib.import_module(library)
+    return lambda: module.get(URL, **options)
 
 
 def requests_session() -> Once:
@@ -61,20 +81,6 @@ def requests_session() -> Once:
             session.get(URL)
 
     return once
-
-
-def requests_get(**options: Any) -> Once:
-    import requests
-    import urllib3
-
-    urllib3.disable_warnings()
-    return lambda: requests.get(URL, **options)
-
-
-def httpx_get(**options: Any) -> Once:
-    import httpx
-
-    return lambda: httpx.get(URL, **options)
 
 
 def urlopen() -> Once:
@@ -146,67 +152,75 @@ def aiohttp_block() -> Once:
     return in_loop(make)
 
 
-def keep_httpx_client() -> object:
-    import httpx
+def kept(library: str, name: str) -> Once:
+    """A client or session that has made a request, and stays."""
+    make = getattr(importlib.import_module(library), name)
 
-    client = httpx.Client()
-    client.get(URL)
-    return client
+    def once() -> object:
+        client = make()
+        client.get(URL)
+        return client
 
-
-def keep_requests_session() -> object:
-    import requests
-
-    session = requests.Session()
-    session.get(URL)
-    return session
+    return once
 
 
-TIMED: dict[str, Callable[[], Once]] = {
+def started() -> float:
+    """What `COMMAND` costs."""
+    process = os.posix_spawn(COMMAND[0], COMMAND, os.environ)
+    _, status, usage = os.wait4(process, 0)
+    if status:
+        raise RuntimeError(f"{COMMAND} ended with status {status}")
+    return usage.ru_utime + usage.ru_stime
+
+
+OPERATIONS: dict[str, Callable[[], Once]] = {
     "ssl.create_default_context()": default_context,
-    "httpx.Client()": httpx_client,
+    "ssl.create_default_context(cafile=own)": context_from_own_bundle,
+    "httpx.Client()": partial(client, "httpx"),
+    "httpx2.Client()": partial(client, "httpx2"),
     "requests.Session(), first request": requests_session,
-    "requests.get": requests_get,
-    "httpx.get": httpx_get,
-    "requests.get, verify=False": partial(requests_get, verify=False),
-    "httpx.get, verify=False": partial(httpx_get, verify=False),
+    "requests.get": partial(get, "requests"),
+    "httpx.get": partial(get, "httpx"),
+    "httpx2.get": partial(get, "httpx2"),
+    "requests.get, verify=False": partial(get, "requests", verify=False),
+    "httpx.get, verify=False": partial(get, "httpx", verify=False),
     "urlopen": urlopen,
     "aiohttp, no keep-alive": aiohttp_get,
     "handshake on a shared context": shared_handshake,
     "16 handshakes at once on a shared context": threaded_handshakes,
+    "handshake on a truststore.SSLContext": truststore_handshake,
     "httpx.AsyncClient() and a request": httpx_block,
     "aiohttp.ClientSession() and a request": aiohttp_block,
     "context and handshake": context_and_handshake,
+    "context": default_context,
+    "httpx.Client": partial(kept, "httpx", "Client"),
+    "requests.Session": partial(kept, "requests", "Session"),
 }
-KEPT: dict[str, Callable[[], object]] = {
-    "httpx.Client": keep_httpx_client,
-    "requests.Session": keep_requests_session,
-    "context": ssl.create_default_context,
-}
+KEPT = ("context", "httpx.Client", "requests.Session")
 
 
-def resident() -> int:
-    """Kilobytes."""
+def held() -> dict[str, int]:
+    """By this process, and what it has left in the temporary folder."""
     with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * resource.getpagesize() // 1024
+        kilobytes = int(file.read().split()[1]) * resource.getpagesize() // 1024
+    descriptors = len(os.listdir("/proc/self/fd")) - 1  # that of the list itself
+    return {"kilobytes": kilobytes, "descriptors": descriptors, "files": len(os.listdir(tempfile.gettempdir()))}
 
 
 def main() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # 1,000 clients keep 1,000 connections
-    kept = []
-    once = TIMED[NAME]() if NAME in TIMED else None
+    once = started if COMMAND else OPERATIONS[NAME]()
+    alive = []
     for line in sys.stdin:
-        if once is None:
-            kept += [KEPT[NAME]() for _ in range(int(line))]
-            print(resident(), flush=True)
-            continue
         seconds = []
         for _ in range(int(line)):
             began = time.perf_counter()
-            own = once()
-            seconds.append(own if isinstance(own, float) else time.perf_counter() - began)
-        print(json.dumps(seconds), flush=True)
+            made = once()
+            seconds.append(made if isinstance(made, float) else time.perf_counter() - began)
+            if NAME in KEPT:
+                alive.append(made)
+        print(json.dumps({"seconds": seconds, **held()}), flush=True)
 
 
 if __name__ == "__main__":

@@ -24,44 +24,50 @@ COLOURS = {
 }
 
 
-def plot_costs(results: dict) -> None:  # type: ignore[type-arg]
-    """Left what a start costs, right what a new connection and a handshake cost."""
-    operations = results["operations"]
-    connections = {**operations["connections"], **operations["handshakes"]}
-    del connections["16 handshakes at once on a shared context"]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5))
-    bars(
-        left,
-        {title: {n: 1000 * v["cpu"]["median"] for n, v in row.items()} for title, row in results["starts"].items()},
-    )
-    left.set_title("Interpreter start: CPU time")
-    bars(right, {title: {n: 1000 * v["median"] for n, v in row.items()} for title, row in connections.items()})
-    right.set_title("New connections, and a handshake on a shared context")
-    figure.legend(*left.get_legend_handles_labels(), loc="lower center", ncols=len(COLOURS), frameon=False)
-    figure.tight_layout(rect=(0, 0.06, 1, 1))
+CONNECTIONS = {
+    "requests.get; directory": "requests.get,\ndirectory",
+    "requests.get; bundle": "requests.get,\nbundle",
+    "httpx.get; bundle": "httpx.get,\nbundle",
+    "httpx2.get; bundle": "httpx2.get,\nbundle",
+    "urlopen; bundle": "urlopen,\nbundle",
+    "aiohttp, no keep-alive; bundle": "aiohttp, no\nkeep-alive, bundle",
+    "handshake on a shared context; bundle": "handshake on a shared\ncontext, bundle",
+}
+
+
+def plot_costs(sections: dict) -> None:  # type: ignore[type-arg]
+    """Above what a start costs, below what a new connection and a handshake cost."""
+    measured = {**sections["connections"], **sections["handshakes"]}
+    figure, (above, below) = plt.subplots(2, 1, figsize=(11, 8))
+    bars(above, sections["starts"])
+    above.set_title("Start of an interpreter: CPU time")
+    bars(below, {title: measured[label] for label, title in CONNECTIONS.items()})
+    below.set_title("New connections, and a handshake: time")
+    figure.legend(*above.get_legend_handles_labels(), loc="lower center", ncols=len(COLOURS), frameon=False)
+    figure.tight_layout(rect=(0, 0.04, 1, 1))
     save(figure, "costs.svg")
 
 
-def bars(axes: plt.Axes, rows: dict[str, dict[str, float]]) -> None:
+def bars(axes: plt.Axes, rows: dict) -> None:  # type: ignore[type-arg]
     names = list(next(iter(rows.values())))
     width = 0.8 / len(names)
     for position, name in enumerate(names):
         places = [row + (position - (len(names) - 1) / 2) * width for row in range(len(rows))]
-        axes.bar(places, [values[name] for values in rows.values()], width, label=name, color=COLOURS[name])
-    labels = [title.replace(" ", "\n", 1).replace(" shared", "\nshared") for title in rows]
-    axes.set_xticks(range(len(rows)), labels, fontsize=8)
+        times = [1000 * row[name]["median"] for row in rows.values()]
+        axes.bar(places, times, width, label=name, color=COLOURS[name])
+    axes.set_xticks(range(len(rows)), list(rows), fontsize=9)
     axes.set_ylabel("milliseconds")
     axes.set_yscale("log")
-    axes.set_ylim(bottom=min(min(values.values()) for values in rows.values()) / 2)
+    axes.set_ylim(bottom=min(1000 * one["median"] for row in rows.values() for one in row.values()) / 2)
     axes.grid(axis="y", alpha=0.3)
     axes.set_axisbelow(True)
     axes.yaxis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
 
 
-def plot_growth(results: dict) -> None:  # type: ignore[type-arg]
+def plot_growth(growth: dict) -> None:  # type: ignore[type-arg]
     """A context and a handshake, with more and more anchors in the store."""
     figure, axes = plt.subplots(1, 2, figsize=(12, 4.5), sharey=True)
-    for side, (kind, rows) in zip(axes, results["growth"].items(), strict=True):
+    for side, (kind, rows) in zip(axes, growth.items(), strict=True):
         sizes = [int(size) for size in rows]
         for name in next(iter(rows.values())):
             times = [1000 * row[name]["median"] for row in rows.values()]
@@ -83,5 +89,5 @@ def save(figure: plt.Figure, name: str) -> None:
 
 if __name__ == "__main__":
     results = json.loads((HERE / "results.json").read_text())
-    plot_costs(results)
-    plot_growth(results)
+    plot_costs(results["sections"])
+    plot_growth(results["growth"])

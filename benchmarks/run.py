@@ -1,13 +1,13 @@
 """Measure this package beside a bare environment, the same opted out, and its peers, in one run.
 
 ``python3 benchmarks/run.py [--quick]`` makes an environment for each of them in a temporary folder (with pip, from the
-package index), measures them in turn, and writes benchmarks/results.json, results.md, costs.svg and growth.svg.  It needs
-Linux, openssl and strace; on a quiet machine with two cores it takes about 10 minutes.
+package index), measures them in turn, and writes results.json, results.md, the plots and README's table.  It needs Linux,
+openssl, strace, a hashed store, and root or user namespaces; on a quiet machine with two cores it takes 20 minutes.  A
+newer Python comes from tests/pythons.sh (Debian only), or is named with ``--newer``.
 
-The server's CA is a throw-away one.  Where nothing else is said, ``SSL_CERT_DIR`` is a copy of this machine's hashed
-directory with that CA added, and ``SSL_CERT_FILE`` the environment's own certifi bundle, so that OpenSSL's default includes
-a bundle, as on RHEL, on Alpine and in many containers.  Everybody but this package needs the CA in certifi's bundle too,
-and gets it there.
+The server's CA is a throw-away one.  All runs in made-up machines (tests/machines.py) whose store has it, so that no
+variable is set where the row does not say so.  Everybody but this package needs the CA in certifi's bundle too, and gets it
+there.
 """
 
 from __future__ import annotations
@@ -16,69 +16,130 @@ import argparse
 import json
 import os
 import platform
-import shutil
-import ssl
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import report
-from subjects import BARE, BY_HAND, HERE, LIBRARIES, OFF, OURS, SUBJECTS, Subject, Worker, make_environment
+from subjects import (
+    BARE,
+    BUNDLE,
+    BY_HAND,
+    DIRECTORY,
+    HERE,
+    OURS,
+    OWN,
+    STARTS,
+    SUBJECTS,
+    SYSTEMS,
+    Bench,
+    Subject,
+    Worker,
+    bench,
+)
 
-STARTS = {
-    "python -c pass": "pass",
-    "import ssl": "import ssl",
-    "import requests": "import requests",
-    "import aiohttp": "import aiohttp",
-    "import httpx": "import httpx",
-}
-# The sections of the table, the operations of operations.py in each, and how many repetitions and turns they get.
-SECTIONS = {
-    "contexts": {
-        "ssl.create_default_context()": (5, 50),
-        "httpx.Client()": (5, 50),
-        "requests.Session(), first request": (5, 50),
-    },
-    "connections": {
-        "requests.get": (5, 50),
-        "httpx.get": (5, 50),
-        # What a connection costs that nobody verifies: less cannot be reached.  (requests loads the default anchors even so.)
-        "requests.get, verify=False": (5, 50),
-        "httpx.get, verify=False": (5, 50),
-        "urlopen": (5, 50),
-        "aiohttp, no keep-alive": (5, 50),
-    },
-    "handshakes": {
-        "handshake on a shared context": (10, 300),  # two percent have to be told from none
-        "16 handshakes at once on a shared context": (1, 63),  # 1,000 handshakes
-    },
-    "event loop": {
-        "httpx.AsyncClient() and a request": (3, 50),
-        "aiohttp.ClientSession() and a request": (3, 50),
-    },
-}
 Numbers = dict[str, Any]
+FEW = (BARE, OURS, BY_HAND)
+
+
+@dataclass(frozen=True)
+class Row:
+    """An operation in a place, how often it is done in a turn, and its turns at most."""
+
+    operation: str
+    place: str = DIRECTORY
+    repetitions: int = 5
+    turns: int = 50
+    budget: float = 1.5  # seconds for each subject: then its turns end
+    names: Iterable[str] = tuple(SUBJECTS)
+    short: bool = False  # measured with the newer Python, too
+
+    @property
+    def label(self) -> str:
+        if self.operation in STARTS and "one-shot" not in self.operation:  # no store is read
+            return self.operation
+        return f"{self.operation}; {self.place}"
+
+
+def starts(operation: str, place: str = DIRECTORY, turns: int = 120, **options: Any) -> Row:
+    return Row(operation, place, repetitions=1, turns=turns, budget=5, **options)
+
+
+# The tables, and their rows.
+SECTIONS = {
+    "starts": [
+        starts("python -c pass", short=True),
+        starts("import ssl"),
+        starts("import requests", short=True),
+        starts("import aiohttp"),
+        starts("import httpx"),
+        starts("import httpx2"),
+    ],
+    "one request": [
+        starts("one-shot requests.get", place, names=SUBJECTS if place in (DIRECTORY, BUNDLE) else FEW, short=True)
+        for place in (DIRECTORY, BUNDLE, SYSTEMS, OWN)
+    ],
+    "contexts": [
+        Row("ssl.create_default_context()", short=True),
+        Row("ssl.create_default_context()", BUNDLE, short=True),
+        Row("ssl.create_default_context(cafile=own)", short=True),
+        Row("httpx.Client()"),
+        Row("httpx2.Client()"),
+        Row("httpx2.Client()", BUNDLE),
+        Row("requests.Session(), first request"),
+    ],
+    "connections": [
+        Row("requests.get", short=True),
+        Row("requests.get", BUNDLE, short=True),
+        Row("requests.get", SYSTEMS, names=FEW),
+        Row("requests.get", OWN, names=FEW),
+        Row("httpx.get", short=True),
+        Row("httpx.get", BUNDLE),
+        Row("httpx2.get", short=True),
+        Row("httpx2.get", BUNDLE),
+        Row("urlopen"),
+        Row("urlopen", BUNDLE),
+        Row("aiohttp, no keep-alive"),
+        Row("aiohttp, no keep-alive", BUNDLE),
+        # What a connection costs that nobody verifies: less cannot be reached.  (requests loads the default anchors even so.)
+        Row("requests.get, verify=False"),
+        Row("httpx.get, verify=False"),
+    ],
+    "handshakes": [
+        # Two percent have to be told from none.
+        Row("handshake on a shared context", repetitions=10, turns=300, budget=4, short=True),
+        Row("handshake on a shared context", BUNDLE, repetitions=10, turns=300, budget=3),
+        Row("16 handshakes at once on a shared context", repetitions=1, turns=63),  # 1,000 handshakes
+        Row("handshake on a truststore.SSLContext", short=True),
+        Row("handshake on a truststore.SSLContext", BUNDLE),
+    ],
+    "event loop": [
+        Row("httpx.AsyncClient() and a request", repetitions=3),
+        Row("aiohttp.ClientSession() and a request", repetitions=3),
+    ],
+}
+CONNECTIONS = ("requests.get", "httpx.get", "httpx2.get", "aiohttp, no keep-alive")
+KEPT = (("context", DIRECTORY), ("context", BUNDLE), ("httpx.Client", DIRECTORY), ("requests.Session", DIRECTORY))
 
 
 @dataclass
 class Effort:
     """How much is measured."""
 
-    pairs: int = 40  # interpreter starts of each kind
-    turns: int = 300  # at most, for each operation
-    budget: float = 3  # seconds for each operation of each subject: then its turns end
+    turns: int = 300  # at most, of each row
     sizes: tuple[int, ...] = (10, 150, 1000, 10000)  # anchors
     clients: tuple[int, ...] = (1, 100, 1000)
+    connections: tuple[int, ...] = (100, 1000, 10000)  # stock Python makes all but the last
 
 
-QUICK = Effort(pairs=4, turns=4, budget=2, sizes=(10, 150, 1000), clients=(1, 20))
+QUICK = Effort(turns=3, sizes=(10, 150), clients=(1, 20), connections=(10, 20, 30))
 
 
 def spread(values: list[float], bare: list[float] | None = None) -> Numbers:
@@ -93,128 +154,84 @@ def spread(values: list[float], bare: list[float] | None = None) -> Numbers:
     return found
 
 
-def turns(subjects: Iterable[Subject], number: int) -> Iterable[tuple[int, list[Subject]]]:
-    """Each time in the opposite order."""
-    subjects = list(subjects)
-    for turn in range(number):
-        yield turn, subjects if turn % 2 else subjects[::-1]
-
-
-def measure_starts(subjects: list[Subject], effort: Effort, folder: Path) -> dict[str, dict[str, Numbers]]:
-    results: dict[str, dict[str, Numbers]] = {}
-    warm_up = 2
-    for title, code in STARTS.items():
-        times: dict[str, list[tuple[float, float]]] = {subject.name: [] for subject in subjects}
-        for turn, order in turns(subjects, effort.pairs + warm_up):
-            for subject in order:
-                seconds = subject.start(code)
-                if turn >= warm_up:
-                    times[subject.name].append(seconds)
-        cpu, wall = ({name: [pair[i] for pair in values] for name, values in times.items()} for i in (0, 1))
-        results[title] = {
-            subject.name: {
-                "cpu": spread(cpu[subject.name], cpu[BARE]),
-                "wall": spread(wall[subject.name], wall[BARE]),
-                **subject.trace(code, folder / "strace.log"),
-            }
-            for subject in subjects
-        }
-    return results
-
-
-def measure_turns(
-    subjects: list[Subject], title: str, url: str, repetitions: int, number: int, budget: float
-) -> dict[str, Numbers]:
+def measure(bench: Bench, subjects: Iterable[Subject], row: Row) -> dict[str, Numbers]:
     """Each subject has a process, which is asked in turn; a turn gives one value, the median of its repetitions."""
-    workers = [Worker(subject, title, url) for subject in subjects]
-    by_subject = {worker.subject.name: worker for worker in workers}
-    times: dict[str, list[float]] = {subject.name: [] for subject in subjects}
+    workers = [Worker(bench, subject, row.operation, row.place) for subject in subjects]
+    times: dict[str, list[float]] = {worker.subject.name: [] for worker in workers}
     spent = dict.fromkeys(times, 0.0)
     for worker in workers:
         worker.ask(2)  # warm-up
-    for _, order in turns(subjects, number):
-        for subject in order:
-            if spent[subject.name] < budget:
+    for turn in range(row.turns):
+        for worker in workers if turn % 2 else workers[::-1]:
+            name = worker.subject.name
+            if spent[name] < row.budget:
                 began = time.perf_counter()
-                times[subject.name].append(statistics.median(by_subject[subject.name].ask(repetitions)))
-                spent[subject.name] += time.perf_counter() - began
+                times[name].append(statistics.median(worker.ask(row.repetitions)["seconds"]))
+                spent[name] += time.perf_counter() - began
     for worker in workers:
         worker.close()
     return {name: spread(values, times[BARE]) for name, values in times.items()}
 
 
-def measure_operations(subjects: list[Subject], url: str, effort: Effort) -> dict[str, dict[str, dict[str, Numbers]]]:
+def measure_sections(bench: Bench, effort: Effort, *, short: bool = False) -> dict[str, dict[str, dict[str, Numbers]]]:
     return {
         section: {
-            title: measure_turns(subjects, title, url, repetitions, min(number, effort.turns), effort.budget)
-            for title, (repetitions, number) in operations.items()
+            row.label: measure(
+                bench,
+                [subject for subject in bench.subjects if subject.name in row.names],
+                replace(row, turns=min(row.turns, effort.turns)),
+            )
+            for row in rows
+            if row.short or not short
         }
-        for section, operations in SECTIONS.items()
+        for section, rows in SECTIONS.items()
+        if not short or any(row.short for row in rows)
     }
 
 
-def measure_memory(subjects: list[Subject], url: str, effort: Effort) -> dict[str, dict[str, Numbers]]:
-    """Kilobytes that are resident with so many clients.  Two subjects at a time: this is no time."""
+def measure_holdings(bench: Bench, effort: Effort) -> dict[str, dict[str, dict[str, Numbers]]]:
+    """What a process holds with so many contexts or clients, and after so many connections.
 
-    def resident(subject: Subject, title: str) -> Numbers:
-        worker = Worker(subject, title, url)
-        before = 0
-        found = {}
-        for count in effort.clients:
-            found[str(count)] = worker.ask(count - before)
+    Two processes at a time: this is no time.
+    """
+
+    def held(subject: Subject, operation: str, place: str, counts: Iterable[int]) -> Numbers:
+        worker, before, found = Worker(bench, subject, operation, place), 0, {}
+        for count in counts:
+            answer = worker.ask(count - before)
+            found[str(count)] = {name: answer[name] for name in ("kilobytes", "descriptors", "files")}
             before = count
         worker.close()
         return found
 
-    results = {}
+    few = [subject for subject in bench.subjects if subject.name in FEW]
+    pair = [subject for subject in few if subject.name in (BARE, OURS)]
+    asked = [("with", one, Row(*what), effort.clients) for what in KEPT for one in few] + [
+        ("after", one, Row(what), effort.connections if one.name == OURS else effort.connections[:-1])
+        for what in CONNECTIONS
+        for one in pair
+    ]
+    results: dict[str, dict[str, dict[str, Numbers]]] = {"with": {}, "after": {}}
     with ThreadPoolExecutor(2) as pool:
-        for title in ("httpx.Client", "requests.Session"):
-            found = pool.map(lambda subject, title=title: resident(subject, title), subjects)  # type: ignore[misc]
-            results[title] = dict(zip((subject.name for subject in subjects), found, strict=True))
+        found = pool.map(lambda one: held(one[1], one[2].operation, one[2].place, one[3]), asked)
+        for (kind, subject, row, _), numbers in zip(asked, found, strict=True):
+            results[kind].setdefault(row.label, {})[subject.name] = numbers
     return results
 
 
-def measure_growth(subjects: list[Subject], url: str, folder: Path, effort: Effort) -> dict[str, dict[str, Any]]:
-    """A context and a handshake, in seconds: the first in a process, and the median of those that follow.
-
-    With stores of several sizes, as directory and as bundle.  And the kilobytes that a further context holds.
-    """
-    blocks = (folder / "others.pem").read_text().split("-----END CERTIFICATE-----\n")
-    others = [block + "-----END CERTIFICATE-----\n" for block in blocks[:-1]]
+def measure_growth(bench: Bench, effort: Effort) -> dict[str, dict[str, Any]]:
+    """A context and a handshake, in seconds: the first in a process, and the median of those that follow."""
     results: dict[str, dict[str, Any]] = {"directory": {}, "bundle": {}}
-    for size in effort.sizes:
-        anchors = [*others[: size - 1], (folder / "ca.pem").read_text()]
-        directory, bundle = folder / f"directory-{size}", folder / f"bundle-{size}.pem"
-        make_directory(directory, anchors)
-        bundle.write_text("".join(anchors))
-        stores = {
-            "directory": {"SSL_CERT_DIR": str(directory), "SSL_CERT_FILE": "/nonexistent"},
-            "bundle": {"SSL_CERT_DIR": "/nonexistent", "SSL_CERT_FILE": str(bundle)},
-        }
-        for kind, store in stores.items():
+    for kind, rows in results.items():
+        for size in effort.sizes:
             large = kind == "bundle" and size > 1000  # some 10 seconds for each context
-            repetitions = 1 if large else 10
-            results[kind][str(size)] = {}
-            for subject in subjects:
-                worker = Worker(subject, "context and handshake", url, store=store)
-                first = worker.ask(1)[0]
-                after = spread(worker.ask(repetitions))
+            rows[str(size)] = {}
+            for subject in (one for one in bench.subjects if one.name in FEW):
+                worker = Worker(bench, subject, "context and handshake", f"{kind}-{size}")
+                (first,) = worker.ask(1)["seconds"]
+                rows[str(size)][subject.name] = {"first": first, **spread(worker.ask(1 if large else 10)["seconds"])}
                 worker.close()
-                results[kind][str(size)][subject.name] = {"first": first, **after}
-                if not large:
-                    worker = Worker(subject, "context", url, store=store)
-                    before = worker.ask(1)
-                    kilobytes = (worker.ask(repetitions) - before) / repetitions
-                    worker.close()
-                    results[kind][str(size)][subject.name]["kilobytes"] = kilobytes
     return results
-
-
-def make_directory(folder: Path, anchors: Iterable[str]) -> None:
-    folder.mkdir()
-    for number, anchor in enumerate(anchors):
-        (folder / f"{number}.pem").write_text(anchor)
-    subprocess.run(["openssl", "rehash", folder], check=True)
 
 
 # Each prints "accepted" or "refused".  argv: the address of a server whose CA is in the store, its certificate and key,
@@ -259,89 +276,81 @@ BEHAVIOUR = {
 }
 
 
-def look_at_behaviour(subjects: list[Subject], url: str, folder: Path) -> dict[str, dict[str, str]]:
-    files = folder / "server.pem", folder / "private.pem"
+def look_at_behaviour(bench: Bench) -> dict[str, dict[str, str]]:
+    arguments = bench.url, bench.folder / "server.pem", bench.folder / "private.pem"
     return {
-        title: {subject.name: subject.output(code, url, *files) for subject in subjects}
+        title: {subject.name: bench.output(subject, code, *arguments) for subject in bench.subjects}
         for title, code in BEHAVIOUR.items()
     }
 
 
-def machine(directory: str, effort: Effort, began: float) -> dict[str, Any]:
-    return {
-        "python": platform.python_version(),
-        "openssl": ssl.OPENSSL_VERSION,
-        "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "anchors": sum(1 for path in Path(directory).iterdir() if path.suffix[1:].isdigit()),
-        "date": time.strftime("%Y-%m-%d"),
-        "seconds": round(time.monotonic() - began),
-        "effort": vars(effort),
-    }
+def about(bench: Bench) -> dict[str, Any]:
+    versions = "import json, platform, ssl; print(json.dumps([platform.python_version(), ssl.OPENSSL_VERSION]))"
+    python, openssl = json.loads(bench.output(bench.subjects[0], versions))
+    return {"python": python, "openssl": openssl, "anchors": bench.anchors}
 
 
-def run(folder: Path, effort: Effort) -> dict[str, Any]:
+def newer_python() -> str:
+    """Fetched once, into the folder that CI has too."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "truststore-inject-pythons"
+    command, env = [HERE.parent / "tests" / "pythons.sh", cache], {**os.environ, "WANTED": "python3.14"}
+    return f"{subprocess.check_output(command, env=env, text=True).strip()}/python3.14"
+
+
+def run(folder: Path, effort: Effort, newer: str) -> None:
     """Everything."""
     began = time.monotonic()
 
     def say(text: str) -> None:
         print(f"{time.monotonic() - began:4.0f} s  {text}", file=sys.stderr)
 
+    results: dict[str, Any] = {}
     say("environments")
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        made = pool.map(lambda name: make_environment(folder / name, *LIBRARIES, *SUBJECTS[name]), SUBJECTS)
-        tools = make_environment(folder / "tools", "trustme", "cryptography", "matplotlib")
-        subjects = [Subject(name, python) for name, python in zip(SUBJECTS, made, strict=True)]
-    subprocess.run([tools, HERE / "certificates.py", folder, str(max(effort.sizes))], check=True)
-    directory, store = ssl.get_default_verify_paths().openssl_capath, folder / "store"
-    shutil.copytree(directory, store)
-    shutil.copy(folder / "ca.pem", store)
-    subprocess.run(["openssl", "rehash", store], check=True, stderr=subprocess.DEVNULL)  # warns of the bundle
-    for subject in subjects:
-        subject.store = {"SSL_CERT_DIR": str(store), "SSL_CERT_FILE": str(subject.bundle)}
-    server = subprocess.Popen(
-        [sys.executable, HERE / "server.py", folder / "server.pem"], stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert server.stdout is not None
-        url = f"https://localhost:{int(server.stdout.readline())}/"
-        results: dict[str, Any] = {"machine": {}}
-        say("interpreter starts")
-        results["starts"] = measure_starts(subjects, effort, folder)
-        for subject in subjects:
-            if subject.name != OURS:
-                with subject.bundle.open("ab") as bundle:
-                    bundle.write((folder / "ca.pem").read_bytes())
-        results["behaviour"] = look_at_behaviour(subjects, url, folder)
-        say("contexts, connections, handshakes")
-        results["operations"] = measure_operations(subjects, url, effort)
-        say("memory")
-        results["memory"] = measure_memory([s for s in subjects if s.name != OFF], url, effort)
+    with bench(sys.executable, folder / "main", SUBJECTS, effort.sizes) as main:
+        results["machine"] = {
+            **about(main),
+            "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+            "date": time.strftime("%Y-%m-%d"),
+        }
+        results["behaviour"] = look_at_behaviour(main)
+        say("system calls")
+        results["traces"] = {
+            title: {subject.name: subject.trace(code, folder / "strace.log") for subject in main.subjects}
+            for title, code in STARTS.items()
+            if "one-shot" not in title
+        }
+        say("starts, contexts, connections, handshakes")
+        results["sections"] = measure_sections(main, effort)
+        say("base and run")
+        results["sections"]["bases"] = {
+            row.label: measure(main, main.bases, replace(row, turns=min(row.turns, effort.turns)))
+            for row in SECTIONS["starts"][:2]
+        }
+        say("what is held")
+        results["held"] = measure_holdings(main, effort)
         say("growth with the store")
-        results["growth"] = measure_growth(
-            [subject for subject in subjects if subject.name in (BARE, OURS, BY_HAND)], url, folder, effort
-        )
-    finally:
-        server.terminate()
-        server.wait()
-    results["machine"] = machine(directory, effort, began)
-    say("tables and plots")
-    write(results, tools)
-    return results
-
-
-def write(results: Mapping[str, Any], plotter: Path) -> None:
-    (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    (HERE / "results.md").write_text(report.markdown(results))
-    subprocess.run([plotter, HERE / "plots.py"], check=True)
+        results["growth"] = measure_growth(main, effort)
+        say("the newer Python")
+        with bench(newer, folder / "newer", (BARE, OURS)) as other:
+            results["newer"] = {"machine": about(other), "sections": measure_sections(other, effort, short=True)}
+        results["machine"]["seconds"] = round(time.monotonic() - began)
+        (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+        report.write()
+        subprocess.run([main.tools, HERE / "plots.py"], check=True)
+    say("done")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="little of everything, in 3 minutes: to see that it runs")
+    parser.add_argument("--quick", action="store_true", help="little of everything, in 5 minutes: to see that it runs")
+    parser.add_argument("--connections", type=int, help="how many are made to see what grows (default: 10,000)")
+    parser.add_argument("--newer", metavar="PYTHON", help="a Python with a newer OpenSSL")
     arguments = parser.parse_args()
+    effort = QUICK if arguments.quick else Effort()
+    if arguments.connections:
+        effort = replace(effort, connections=(*effort.connections[:-1], arguments.connections))
     with tempfile.TemporaryDirectory() as name:
-        run(Path(name), QUICK if arguments.quick else Effort())
-    print((HERE / "results.md").read_text())
+        run(Path(name), effort, arguments.newer or newer_python())
 
 
 if __name__ == "__main__":
