@@ -1,10 +1,13 @@
 """The tests that the libraries and CPython publish, with the package active and switched off: each ends alike.
 
-``tox -e upstream``.  What is compared is the outcome of each test, so a test that fails in both, because this machine
-lacks something, says nothing.  What cannot be run:
+``tox -e upstream``.  As a program, with tests/ in PYTHONPATH, it prints the table of docs/upstream.md.  What is compared is
+the outcome of each test, so a test that fails in both, because this machine lacks something, says nothing.  What cannot be run:
 
-- websockets: its source package (17.4) has no tests.
-- What needs the internet, or an address that never answers; and those of httpx that listen on a fixed port.
+- httpx2, httpcore2 and pip: their source packages have no tests, and Debian's of pip neither.
+- websockets: that of PyPI has none of those that connect.  Debian's has: ``apt-get source --download-only
+  python-websockets``, then WEBSOCKETS_SOURCE names the ``.orig.tar.gz``, with that version of websockets installed.
+- What needs the internet, or an address that never answers; those of httpx and truststore that listen on a fixed port, and
+  those of truststore that put a CA into the machine's store.
 """
 
 from __future__ import annotations
@@ -15,17 +18,22 @@ import os
 import subprocess
 import sys
 import tarfile
+import tempfile
 import xml.etree.ElementTree
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
-from harness import environment
+import trustme
+from harness import environment, write_directory
 
-PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "--timeout=60", "--junit-xml")
+PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "--timeout=60", "--junit-xml")
 REGRTEST = ("-m", "test", "--junit-xml")
+WEBSOCKETS = os.environ.get("WEBSOCKETS_SOURCE")
+INSTALLED = ("CPython", "tornado")  # with their tests
 RUNS = 3  # a test that is not sure of itself does not differ three times in the same way
 
 
@@ -37,6 +45,7 @@ class Suite:
     arguments: str  # of pytest or of regrtest, with blanks between them
     passed: int  # at least so many pass without the package: a suite that collects nothing compares nothing
     choice: str = ""  # pytest's -k
+    plugin: str = ""  # code that the library's own runner has, too
     explained: dict[str, str] = field(default_factory=dict)  # the tests that end otherwise with the package, and why
 
 
@@ -67,33 +76,68 @@ SUITES = [
     Suite(
         "httpx", "-m not+network tests/test_config.py tests/client/test_proxies.py", passed=50, choice="not get_request"
     ),
+    Suite(
+        "httpcore",
+        " ".join(
+            f"tests/_{kind}/test_{name}.py"
+            for kind in ("sync", "async")
+            for name in ("connection", "connection_pool", "http_proxy", "integration", "socks_proxy")
+        ),
+        passed=60,
+    ),
+    Suite(
+        "tornado",
+        "-p plugin --pyargs tornado.test.httpclient_test tornado.test.httpserver_test tornado.test.iostream_test"
+        " tornado.test.netutil_test tornado.test.simple_httpclient_test tornado.test.tcpclient_test",
+        passed=150,
+        choice="ssl or tls or https",
+        plugin="import logging\nlogging.getLogger('tornado.access').setLevel(logging.CRITICAL)\n",
+    ),
+    Suite(
+        "truststore",
+        "-p asyncio -m not+internet tests/test_api.py tests/test_inject.py tests/test_sslcontext.py",
+        passed=10,
+        choice="not works_with_inject",
+    ),
 ]
+if WEBSOCKETS:
+    SUITES.append(
+        Suite(
+            "websockets",
+            "tests/sync tests/asyncio tests/legacy",
+            passed=100,
+            choice="ssl or tls or secure or proxy or unix or https",
+        )
+    )
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Suite], Path]:
-    """Where a suite is run: its tests without the library itself, so that they import the installed one."""
-    top = tmp_path_factory.mktemp("upstream")
+    return partial(unpack, tmp_path_factory.mktemp("upstream"))
 
-    def make(suite: Suite) -> Path:
-        target = top / suite.source
-        if suite.source == "CPython":
-            target.mkdir(exist_ok=True)
-            assert importlib.util.find_spec("test.test_ssl"), "Debian's Python needs libpython3-testsuite"
-            return target
+
+def unpack(top: Path, suite: Suite) -> Path:
+    """Where `suite` is run: its tests without the library itself, so that they import the installed one."""
+    target = top / suite.source
+    target.mkdir(exist_ok=True)
+    (target / "plugin.py").write_text(suite.plugin)
+    if suite.source in INSTALLED:
+        assert importlib.util.find_spec("test.test_ssl"), "Debian's Python needs libpython3-testsuite"
+        return target
+    if suite.source == "websockets":
+        source = Path(str(WEBSOCKETS))
+    else:
         version = importlib.metadata.version(suite.source)
         # With the shell's environment, which pip needs to reach its index.
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary", suite.source]
         subprocess.run([*pip, "--dest", target, f"{suite.source}=={version}"], check=True)
-        (sdist,) = target.glob("*.tar.gz")
-        with tarfile.open(sdist) as archive:
-            for member in archive.getmembers():
-                _, _, member.name = member.name.partition("/")
-                if member.name.partition("/")[0] in ("test", "tests", "dummyserver", "pyproject.toml"):
-                    archive.extract(member, target, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
-        return target
-
-    return make
+        (source,) = target.glob("*.tar.gz")
+    with tarfile.open(source) as archive:
+        for member in archive.getmembers():
+            _, _, member.name = member.name.partition("/")
+            if member.name.partition("/")[0] in ("test", "tests", "dummyserver", "pyproject.toml"):
+                archive.extract(member, target, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+    return target
 
 
 def outcomes(suite: Suite, folder: Path, result: Path, env: dict[str, str]) -> dict[str, str]:
@@ -146,12 +190,37 @@ def test_each_test_ends_as_without_the_package(
     assert not unexpected
 
 
+def injected(folder: Path, env: dict[str, str]) -> dict[str, str]:
+    """`env` with an injector that replaces the class."""
+    (folder / "sitecustomize.py").write_text("import truststore\ntruststore.inject_into_ssl()\n")
+    return {**env, "PYTHONPATH": os.fspath(folder)}
+
+
 def test_an_injector_that_replaces_the_class_is_seen(
     folder: Callable[[Suite], Path], store: Path, tmp_path: Path
 ) -> None:
     """That the comparison can fail: with `truststore.inject_into_ssl`, tests of CPython do."""
-    (tmp_path / "sitecustomize.py").write_text("import truststore\ntruststore.inject_into_ssl()\n")
     off = environment(SSL_CERT_DIR=store, HOME=tmp_path, TRUSTSTORE_INJECT="0")
     suite = Suite("CPython", "test_ssl --match ContextTests", passed=1)
-    found, _ = differing(suite, folder(suite), tmp_path, (off, {**off, "PYTHONPATH": os.fspath(tmp_path)}))
+    found, _ = differing(suite, folder(suite), tmp_path, (off, injected(tmp_path, off)))
     assert found
+
+
+def main() -> None:
+    """The table of docs/upstream.md, each suite run once."""
+    with tempfile.TemporaryDirectory() as name:
+        top = Path(name)
+        store = write_directory(top / "store", [trustme.CA()])
+        off, on = (environment(SSL_CERT_DIR=store, HOME=top, TRUSTSTORE_INJECT=switch) for switch in "01")
+        for suite in SUITES:
+            place = unpack(top, suite)
+            ours, stock = differing(suite, place, top, (off, on))
+            theirs, _ = differing(suite, place, top, (off, injected(top, off)))
+            what = "" if suite.source == "CPython" else importlib.metadata.version(suite.source)
+            print(
+                f"| {suite.source} {what}: {suite.arguments} | {len(stock)} | {len(ours)} | {len(theirs)} |", flush=True
+            )
+
+
+if __name__ == "__main__":
+    main()
