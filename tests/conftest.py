@@ -10,7 +10,7 @@ import pytest
 import trustme
 from harness import Authorities, Server, server_context, write_bundle, write_directory
 
-pytest_plugins = ["commands", "native"]  # their fixtures
+pytest_plugins = ["commands", "native", "probes"]  # their fixtures
 
 # A temporary folder for each of the environments that tox runs at the same time.  In a common one each session clears away
 # what the others have left, and what goes wrong when two do that is an error, after the last test and without a summary.
@@ -64,3 +64,17 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes in the home of whoever runs it."""
     for name in ("HOME", "USERPROFILE"):  # the second is Windows'
         monkeypatch.setenv(name, str(tmp_path))
+
+
+@pytest.fixture
+def stand_ins(store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """For a test that patches stand-ins of libraries: the store is a directory, nothing is exported yet, no patch is left."""
+    from truststore_inject.patches import contexts, wrapping
+    from truststore_inject.stores import _export
+
+    monkeypatch.setenv("SSL_CERT_DIR", str(store))
+    monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent/bundle.pem")
+    monkeypatch.setattr(_export, "_paths", {})
+    before = [*wrapping._wrapped], [*contexts._renewed]
+    yield
+    assert ([*wrapping._wrapped], [*contexts._renewed]) == before, "a test left a patch"

@@ -57,14 +57,14 @@ MUTATIONS = [
         "patches/contexts.py",
         '"options", "minimum_version", "maximum_version"',
         '"options"',
-        ("test_patches.py",),
+        ("test_contexts.py",),
     ),
     Mutation(
         "a renewed context loses the program's own anchors",
         "patches/contexts.py",
         "own = set(old.get_ca_certs(binary_form=True)).difference(known)",
         "own = set()",
-        ("test_patches.py",),
+        ("test_contexts.py",),
     ),
     # The caller of a process with more rights.
     Mutation(

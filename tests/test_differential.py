@@ -18,6 +18,7 @@ import pytest
 
 pytest.importorskip("cryptography", reason="not every PyPy has it")
 
+from chains import CHAINS, GOOD_NAMES, HEALTHY, NAMES, WWW, Names
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from handshakes import ASKS
@@ -32,23 +33,7 @@ from harness import (
     write_directory,
     write_record,
 )
-from situations import (
-    CHAINS,
-    GOOD_NAMES,
-    HEALTHY,
-    HOLDERS,
-    NAMES,
-    NOWHERE,
-    PEM,
-    WWW,
-    Family,
-    Names,
-    Situation,
-    anchors,
-    blobs,
-    grid,
-    write_stores,
-)
+from situations import HOLDERS, NOWHERE, PEM, Family, Situation, anchors, blobs, grid, write_stores
 
 pytestmark = [openssl_store, pytest.mark.long]
 
