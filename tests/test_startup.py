@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from harness import HERE, Venv, environment, run
 
+import truststore_inject
+
 PTH = (
     'import os, sys; os.environ.get("TRUSTSTORE_INJECT") == "0" or "truststore_inject._startup" in sys.modules or '
     'exec("try:\\n from truststore_inject._startup import run; run()\\nexcept Exception: pass")\n'
@@ -230,8 +232,11 @@ print(json.dumps(seen))
     assert installed.json(code) == [f"truststore_inject.{event}" for event in ("patch", "extract", "inject", "patch")]
 
 
-def imported_parts(file: Path) -> set[str]:
-    """The parts of the package that `file` imports when it runs; not what only a type checker reads."""
+PACKAGE = Path(truststore_inject.__file__).parent
+
+
+def imported_files(file: Path) -> set[Path]:
+    """The files of the package that `file` imports when it runs; not what only a type checker reads."""
     found = set()
     waiting: list[ast.AST] = [ast.parse(file.read_text(encoding="utf-8"))]
     while waiting:
@@ -239,18 +244,23 @@ def imported_parts(file: Path) -> set[str]:
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             continue
         if isinstance(node, ast.ImportFrom) and node.level:
-            found |= {node.module.partition(".")[0]} if node.module else {name.name for name in node.names}
+            module = file.parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            names = [place for name in node.names if (place := _source(module / name.name))]
+            found |= {*names} or {_source(module)}
         waiting += ast.iter_child_nodes(node)
     return found
 
 
+def _source(module: Path) -> Path | None:
+    return next((file for file in (module.with_suffix(".py"), module / "__init__.py") if file.exists()), None)
+
+
 def test_the_names_of_the_patches_are_those_of_their_files() -> None:
     """And those that applications are frozen with."""
-    import truststore_inject
-    from truststore_inject import _startup
+    from truststore_inject import _hook, _startup
 
-    files = [*(Path(truststore_inject.__file__).parent / "patches").glob("_[!_]*.py")]
-    tree = ast.parse((files[0].parent / "__init__.py").read_text(encoding="utf-8"))
+    files = [*(PACKAGE / "patches").glob("_[!_]*.py")]
+    tree = ast.parse(Path(_hook.__file__).read_text(encoding="utf-8"))
     (import_all,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "import_all")
     imported = [name.name for node in ast.walk(import_all) if isinstance(node, ast.ImportFrom) for name in node.names]
     assert sorted(imported) == sorted(file.stem for file in files)
@@ -259,24 +269,26 @@ def test_the_names_of_the_patches_are_those_of_their_files() -> None:
 
 def test_data_flows_one_way() -> None:
     """Start-up, hook, patch, store: nothing is imported from the left, and nothing imports the command line."""
-    import truststore_inject
-
     order = ("_startup", "_hook", "patches", "stores")
-    package = Path(truststore_inject.__file__).parent
     for part in order:
         left = {*order[: order.index(part)], "cli", "_status"}
-        for file in [*package.glob(f"{part}.py"), *(package / part).glob("*.py")]:
-            assert not imported_parts(file) & left, file
+        for file in [*PACKAGE.glob(f"{part}.py"), *(PACKAGE / part).glob("*.py")]:
+            imported = {other.relative_to(PACKAGE).parts[0].removesuffix(".py") for other in imported_files(file)}
+            assert not imported & left, file
+
+
+def test_no_two_files_import_each_other() -> None:
+    """Nor do more of them, in a circle."""
+    imports = {file: imported_files(file) for file in PACKAGE.rglob("*.py")}
+    while leaves := {file for file, others in imports.items() if not others & imports.keys()}:
+        imports = {file: others for file, others in imports.items() if file not in leaves}
+    assert not imports
 
 
 def test_the_source_is_not_on_the_path() -> None:
     """The suite tests what is installed, the built wheel under tox."""
-    import truststore_inject
-
     if os.environ.get("TOX_ENV_NAME"):
-        assert (
-            HERE.parent not in Path(truststore_inject.__file__).parents or "site-packages" in truststore_inject.__file__
-        )
+        assert HERE.parent not in PACKAGE.parents or "site-packages" in PACKAGE.parts
 
 
 def test_the_environment_of_the_children_is_clean() -> None:

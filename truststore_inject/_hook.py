@@ -147,3 +147,34 @@ def _patch_file(name: str) -> "Patch | Submodule":
     if name in patches.submodules:
         return patches.submodules[name]
     return patches.own("patches._" + name)
+
+
+def import_all() -> None:
+    """Never called: PyInstaller, cx_Freeze and Nuitka read here which files an application needs."""
+    from .patches import (  # noqa: F401
+        _adbc_driver_postgresql,
+        _aiohttp,
+        _av,
+        _couchbase,
+        _curl_cffi,
+        _fiona,
+        _grpc,
+        _httpcore,
+        _httpr,
+        _mysql,
+        _netCDF4,
+        _OpenSSL,
+        _pipx,
+        _psycopg,
+        _psycopg2,
+        _pulsar,
+        _pycurl,
+        _pyogrio,
+        _pyproj,
+        _rasterio,
+        _requests,
+        _ssl,
+        _tornado,
+        _urllib3,
+        _ydb,
+    )

@@ -49,11 +49,10 @@ def _set(name: str, state: str, reason: str) -> None:
 
 
 def _debug(text: str) -> None:
-    if not os.environ.get("TRUSTSTORE_INJECT_DEBUG") or sys.stderr is None:  # None in a program without a console
+    # Not by way of _settings.py, which records values that it does not know.
+    if os.environ.get("TRUSTSTORE_INJECT_DEBUG", "").lower() not in ("1", "on", "true", "yes"):
         return
-    from . import _settings
-
-    if _settings.debug():
+    if sys.stderr is not None:  # None in a program without a console
         try:
             sys.stderr.write(f"truststore-inject: {printable(text)}\n")
         except (OSError, ValueError):  # a closed pipe or a closed file: whoever asked for this is gone

@@ -1,4 +1,4 @@
-"""The environment variables, parsed in one place.
+"""The environment variables, parsed in one place, but for ``TRUSTSTORE_INJECT_DEBUG``, which is _record.py's.
 
 They are read when they are needed, so that a program may still set them.
 """
@@ -9,11 +9,6 @@ import os
 def enabled() -> bool:
     """False if ``TRUSTSTORE_INJECT`` is ``0``, ``off``, ``false`` or ``no``.  Anything else is on."""
     return _switch("TRUSTSTORE_INJECT")
-
-
-def debug() -> bool:
-    """Whether ``TRUSTSTORE_INJECT_DEBUG`` asks for messages on standard error."""
-    return os.environ.get("TRUSTSTORE_INJECT_DEBUG", "").lower() in _ON
 
 
 def extra_ca_certs() -> str | None:

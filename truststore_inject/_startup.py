@@ -29,8 +29,8 @@ def inject() -> None:
     ``TRUSTSTORE_INJECT=0`` makes it a call without effect: who runs the program has the last word.  A library that
     cannot be patched keeps its own verification; `truststore_inject.status` says why.
     """
-    # Reading a variable is free; the file that says what it means is not, and in the ordinary case neither is set.
-    if os.environ.get("TRUSTSTORE_INJECT") or os.environ.get("TRUSTSTORE_INJECT_DEBUG"):
+    # Reading a variable is free; the file that says what it means is not, and in the ordinary case it is not set.
+    if os.environ.get("TRUSTSTORE_INJECT"):
         from . import _settings
 
         if not _settings.enabled():

@@ -1,7 +1,7 @@
 """One file for each library, named after the module that it patches: ``_requests.py`` patches ``requests``.
 
-A new library is one new file, and its name in the two lists that a test compares with this folder: `_startup.PATCHES`,
-and `import_all` below.  Importing a patch file changes nothing.  Each has the two functions of `Patch`.
+A new library is one new file, and its name in the two lists that a test compares with this folder: `_startup.PATCHES`
+and `_hook.import_all`.  Importing a patch file changes nothing.  Each has the two functions of `Patch`.
 
 A submodule that is imported later than its package (``urllib3.contrib.pyopenssl``) is put into `submodules` by
 ``patch`` of the package's file: the finder knows the names of the files only, so that start-up need not read them.
@@ -33,37 +33,6 @@ if TYPE_CHECKING:
 
         def unpatch(self, module: ModuleType) -> None:
             """Put back exactly what `patch` replaced, also when it replaced only a part of it."""
-
-
-def import_all() -> None:
-    """Never called: PyInstaller, cx_Freeze and Nuitka read here which files an application needs."""
-    from . import (  # noqa: F401
-        _adbc_driver_postgresql,
-        _aiohttp,
-        _av,
-        _couchbase,
-        _curl_cffi,
-        _fiona,
-        _grpc,
-        _httpcore,
-        _httpr,
-        _mysql,
-        _netCDF4,
-        _OpenSSL,
-        _pipx,
-        _psycopg,
-        _psycopg2,
-        _pulsar,
-        _pycurl,
-        _pyogrio,
-        _pyproj,
-        _rasterio,
-        _requests,
-        _ssl,
-        _tornado,
-        _urllib3,
-        _ydb,
-    )
 
 
 def part(module: "ModuleType", name: str) -> "Any":
