@@ -149,7 +149,7 @@ def test_a_name_in_a_comment_is_no_certificate(env: dict[str, str], tmp_path: Pa
     assert file.read_bytes().count(b"BEGIN CERTIFICATE-----") == 1
     assert file.read_bytes().isascii()
     assert b"\033" not in file.read_bytes()
-    assert f"Saved in {file}, and trusted by nothing yet" in " ".join(result.stdout.split())
+    assert f"Saved in {file}, nothing trusts it yet" in " ".join(result.stdout.split())
     assert fingerprint(pem) in result.stdout
     assert "Compare the fingerprint with your IT department." in result.stdout
 
@@ -159,7 +159,7 @@ def test_bad_usage(env: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "dangling").symlink_to("nowhere")
     new = str(tmp_path / "new.pem")
     for file in ("mine.pem", "dangling"):
-        assert "is there already" in failure("localhost:1", "--save-ca", str(tmp_path / file), env=env, code=4)
+        assert "already exists" in failure("localhost:1", "--save-ca", str(tmp_path / file), env=env, code=4)
     assert (tmp_path / "mine.pem").read_text() == "mine"
     missing = str(tmp_path / "not" / "there.pem")
     assert "no such directory" in failure("localhost:1", "--save-ca", missing, env=env, code=4)

@@ -84,7 +84,7 @@ def test_no_client_quotes_the_password_of_a_proxy(
         ((_, said),) = _judges.client(client, [(urls["system"], "default", 2)], asked_through("ALL_PROXY", proxy))
         assert_without_password(said, proxy)
         words.append(said)
-    assert any("(not shown: it holds credentials of the proxy)" in said for said in words), words
+    assert any("(not shown: it contains credentials of the proxy)" in said for said in words), words
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_no_client_quotes_the_password_of_a_proxy(
 )
 def test_words_with_a_piece_of_the_credentials_are_not_shown(words: str, shown: bool) -> None:
     said = _secrets.without_credentials(words, {"https_proxy": "http://me:s3cret%21@host:1"})
-    assert said == (words if shown else f"{words.partition(':')[0]}: (not shown: it holds credentials of the proxy)")
+    assert said == (words if shown else f"{words.partition(':')[0]}: (not shown: it contains credentials of the proxy)")
     assert _secrets.without_credentials(words, {"HTTPS_PROXY": "http://host:1"}) == words
 
 

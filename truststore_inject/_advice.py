@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 EXPIRED = frozenset({10, 0x800B0101, -67818})
 NOT_YET_VALID = frozenset({9, -67819})
 UNKNOWN_ISSUER = frozenset({2, 18, 19, 20, 21, 0x800B0109, 0x800B010A, -67843})
-NOT_ASKED = frozenset({-26276})  # macOS, in a sandbox that does not let a process speak with trustd
+NOT_ASKED = frozenset({-26276})  # macOS, in a sandbox that keeps a process from talking to trustd
 WRONG_NAME = frozenset({62, 64, 0x800B010F, -67602})
 
 
 def add_note(error: ssl.SSLCertVerificationError, connection: "Any") -> None:
     """Say what to do about `error`, which `connection` (an `ssl.SSLSocket` or `ssl.SSLObject`) raised.
 
-    Its arguments, type and `verify_code` stay as they are.  A context with trust of its own gets no note: the system
-    store was not asked.
+    Its arguments, type and `verify_code` stay as they are.  A context with its own trust anchors gets no note: the
+    system store was not asked.
     """
     if stores.loaded(connection.context):
         error.add_note(_text(error, connection))  # type: ignore[attr-defined, unused-ignore]
@@ -45,15 +45,15 @@ def _text(error: ssl.SSLCertVerificationError, connection: "Any") -> str:
 
 
 def _server(connection: "Any") -> str:
-    """As it is typed in a shell."""
+    """The server as it is typed in a shell."""
     host, port = _host(connection), _port(connection)
     return f"'[{host}]{port}'" if host is not None and ":" in host and port else f"{host or 'HOST'}{port}"
 
 
 def _host(connection: "Any") -> str | None:
-    """What was asked for, if that is the name or the address of a host.
+    """The host that was asked for, if that is a host name or an address.
 
-    Else whoever made a link has chosen it, and it is not to stand in a command, or beside one.
+    Anything else was chosen by whoever wrote a link, and must not appear in a command or next to one.
     """
     host = connection.server_hostname
     of_hosts = set("abcdefghijklmnopqrstuvwxyz0123456789.:_-")
@@ -62,7 +62,7 @@ def _host(connection: "Any") -> str | None:
 
 def place(found: "dict[str, Any]") -> str:
     """The system store, as `stores.describe` found it, in words."""
-    if stores.interpositions is not None:  # what the variables name is asked in addition to it
+    if stores.interpositions is not None:  # what the variables name is used as well
         return f"the system store ({str(found['source']).partition(',')[0]})"
     places = [*found["directories"], *found["bundles"]]
     return f"the system store ({places[0]})" if places else "the system store"
@@ -80,7 +80,7 @@ def _reason(code: int, message: str, connection: "Any") -> str:
     if code in NOT_YET_VALID:
         return "A certificate of the chain is not valid yet (or this machine's clock is wrong)."
     text = f"The chain was refused: {message}."
-    # 79 to 94 are what only X509_V_FLAG_X509_STRICT looks for, which Python sets since 3.13.
+    # 79 to 94 come from X509_V_FLAG_X509_STRICT only, which Python sets since 3.13.
     strict = connection.context.verify_flags & ssl.VERIFY_X509_STRICT and 79 <= code <= 94
     return text + (" TRUSTSTORE_INJECT_X509_STRICT=0 does without this check of Python 3.13." if strict else "")
 

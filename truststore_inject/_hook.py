@@ -1,4 +1,4 @@
-"""What happens when a module that has a file in patches/ is imported: it is loaded as ever, then patched."""
+"""What happens when a module that has a file in patches/ is imported: it is loaded as usual, then patched."""
 
 import sys
 from _thread import get_ident
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ._startup import PatchFinder
     from .patches import Patch, Submodule
 
-# The questions that are being asked of the other finders, with the thread that asks.
+# What the other finders are being asked for: the thread that asks, and the module.
 _asking: "set[tuple[int, str]]" = set()
 
 # The modules that are patched, in that order.
@@ -26,7 +26,7 @@ def find_spec(
     finder: "PatchFinder", name: str, path: "Sequence[str] | None", target: "ModuleType | None"
 ) -> "ModuleSpec | None":
     """The spec that the finders other than `finder` give for `name`, with a loader that patches."""
-    # Another injector's finder may ask sys.meta_path, hence us, in its turn.  The guard is per thread: with one for all
+    # Another injector's finder may itself ask sys.meta_path, and so us.  The guard is per thread: with one for all
     # threads, a module that a second thread imports meanwhile would stay unpatched.
     question = (get_ident(), name)
     if question in _asking:
@@ -60,7 +60,7 @@ class PatchLoader:
         self._finder = finder
 
     def __getattr__(self, name: str) -> object:
-        # Who only looks a spec up (runpy, pkgutil, importlib.resources) asks its loader for get_code, get_data, ...
+        # Code that only looks up a spec (runpy, pkgutil, importlib.resources) asks its loader for get_code and more.
         if name == "_loader":  # copy and pickle ask before there is one
             raise AttributeError(name)
         return getattr(self._loader, name)
@@ -79,15 +79,15 @@ class PatchLoader:
 
 
 def patch_imported(finder: "PatchFinder", names: "Iterable[str]") -> None:
-    """Patch those of the modules that are imported already."""
-    # ssl first: the others build contexts anew, with what is patched there.
+    """Patch those of the modules that are already imported."""
+    # ssl first: the other patches build new contexts, which need it patched.
     for name in sorted(names, key=lambda name: (name != "ssl", name)):
         if sys.modules.get(name) is not None:
             patches.late.add(name)
             try:
                 # An import, not a look-up: it waits for a thread that is in the middle of importing the module.
                 __import__(name)
-            except Exception:  # the import failed; who imports it there is told
+            except Exception:  # that import failed, and its importer gets the error
                 pass
             module = sys.modules.get(name)
             if module is not None:
@@ -118,7 +118,7 @@ def _patch(name: str, module: "ModuleType", finder: "PatchFinder") -> None:
         patch_file = _patch_file(name)
         try:
             if (name, module) not in _patched:
-                _patched.append((name, module))  # first: what is patched can be undone, wherever an interrupt comes
+                _patched.append((name, module))  # first: wherever an interrupt comes, it can be undone
             reason = patch_file.patch(module)
             if reason is None:
                 sys.audit("truststore_inject.patch", name)

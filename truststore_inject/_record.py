@@ -1,6 +1,6 @@
 """What was applied, skipped or failed in this process, and why.
 
-With ``TRUSTSTORE_INJECT_DEBUG=1`` it is said on standard error as it happens.
+With ``TRUSTSTORE_INJECT_DEBUG=1`` it is also written to standard error as it happens.
 """
 
 import os
@@ -9,7 +9,7 @@ import sys
 # The state of each patch, "applied", "skipped" or "failed", and the reason.
 patches: dict[str, tuple[str, str]] = {}
 
-# What else a person who looks for the cause has to know.  A dict: it keeps the order and drops what is repeated.
+# What else helps to find the cause of a problem.  A dict keeps the order and drops repetitions.
 notes: dict[str, None] = {}
 
 
@@ -26,9 +26,9 @@ def failed(name: str, error: Exception) -> None:
 
 
 def forget(name: str) -> None:
-    """The patch was taken back."""
+    """The patch was undone."""
     patches.pop(name, None)
-    _debug(f"{name}: taken back")
+    _debug(f"{name}: undone")
 
 
 def note(text: str) -> None:
@@ -39,7 +39,7 @@ def note(text: str) -> None:
 
 
 def printable(text: str) -> str:
-    """`text` on one line, without what a stream cannot encode or a terminal would obey: variables hold any bytes."""
+    """`text` on one line, with what a terminal would act on escaped: variables may hold any bytes."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
@@ -49,11 +49,11 @@ def _set(name: str, state: str, reason: str) -> None:
 
 
 def _debug(text: str) -> None:
-    # Not by way of _settings.py, which records values that it does not know.
+    # Not through _settings.py, which records invalid values here.
     if os.environ.get("TRUSTSTORE_INJECT_DEBUG", "").lower() not in ("1", "on", "true", "yes"):
         return
     if sys.stderr is not None:  # None in a program without a console
         try:
             sys.stderr.write(f"truststore-inject: {printable(text)}\n")
-        except (OSError, ValueError):  # a closed pipe or a closed file: whoever asked for this is gone
+        except (OSError, ValueError):  # a closed pipe or file: nobody reads it any more
             pass

@@ -1,4 +1,4 @@
-"""The environment variables, parsed in one place, but for ``TRUSTSTORE_INJECT_DEBUG``, which is _record.py's.
+"""The environment variables, parsed in one place, except ``TRUSTSTORE_INJECT_DEBUG``, which _record.py reads.
 
 They are read when they are needed, so that a program may still set them.
 """
@@ -17,14 +17,14 @@ def extra_ca_certs() -> str | None:
 
 
 def x509_strict() -> bool:
-    """False if ``TRUSTSTORE_INJECT_X509_STRICT`` asks to do without what Python 3.13 and newer demand of a chain."""
+    """False if ``TRUSTSTORE_INJECT_X509_STRICT`` turns off the strict checks of Python 3.13 and newer."""
     return _switch("TRUSTSTORE_INJECT_X509_STRICT") or _has_more_rights()
 
 
 def openssl(variable: str) -> str | None:
-    """The value of ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``, or None, as OpenSSL has it (``secure_getenv``).
+    """The value of ``SSL_CERT_FILE`` or ``SSL_CERT_DIR``, or None, as OpenSSL sees it (``secure_getenv``).
 
-    ``CONDA_PREFIX`` too: whoever calls a process that has more rights does not say what in it is a tool's bundle.
+    ``CONDA_PREFIX`` too: the caller of a process with more rights must not decide what counts as a tool's bundle there.
 
     https://docs.openssl.org/3.0/man7/openssl-env/
     """
@@ -56,7 +56,7 @@ def _started_with_more_rights() -> bool | None:
 
 
 def _ask_the_kernel() -> bool | None:
-    """What OpenSSL goes by: also file capabilities, and a program that has made its ids equal since.  None: not known.
+    """What OpenSSL goes by: file capabilities count, and ids that were made equal since.  None: unknown.
 
     https://man7.org/linux/man-pages/man3/getauxval.3.html (AT_SECURE), https://man.openbsd.org/issetugid.2
     """
@@ -90,5 +90,5 @@ def _switch(variable: str) -> bool:
     if value and value not in _ON and value not in OFF:
         from . import _record
 
-        _record.note(f"{variable}={os.environ[variable]!r} is not a value that it can have (0 or 1): taken as 1")
+        _record.note(f"{variable}={os.environ[variable]!r} is not a valid value (0 or 1): treated as 1")
     return value not in OFF

@@ -1,6 +1,6 @@
-"""All that happens at interpreter start: one finder is put in front of ``sys.meta_path``.
+"""Everything that happens at interpreter start: one finder is put in front of ``sys.meta_path``.
 
-This runs in every process, and each further file costs as much as all that is done here (150 microseconds, 2 % of a
+This runs in every process, and each additional file costs as much as all that is done here (150 microseconds, 2 % of a
 bare start).  So this file imports nothing that a bare interpreter has not loaded, and _hook.py only when there is work.
 """
 
@@ -23,10 +23,10 @@ def run() -> None:
 
 
 def inject() -> None:
-    """Let default trust, in this interpreter, be that of the operating system.
+    """Make default trust in this interpreter that of the operating system.
 
-    What is imported already is patched at once, the rest when it is imported.  A second call changes nothing.
-    ``TRUSTSTORE_INJECT=0`` makes it a call without effect: who runs the program has the last word.  A library that
+    Modules that are already imported are patched at once, the others when they are imported.  A second call changes
+    nothing.  With ``TRUSTSTORE_INJECT=0`` it does nothing: whoever runs the program has the last word.  A library that
     cannot be patched keeps its own verification; `truststore_inject.status` says why.
     """
     # Reading a variable is free; the file that says what it means is not, and in the ordinary case it is not set.
@@ -38,7 +38,7 @@ def inject() -> None:
     if sys.meta_path[:1] == [finder]:
         return
     sys.audit("truststore_inject.inject")
-    if finder in sys.meta_path:  # somebody rearranged the finders: behind the one that finds files ours is never asked
+    if finder in sys.meta_path:  # somebody rearranged the finders: after the one that finds files, ours is never asked
         sys.meta_path.remove(finder)
     if not finder.targets:
         finder.targets = PATCHES
@@ -52,9 +52,9 @@ def inject() -> None:
 def extract() -> None:
     """Undo `inject`: what was replaced is put back exactly, and nothing more is patched.
 
-    Contexts that exist already keep the trust anchors that they were given.
+    Existing contexts keep the trust anchors that they were given.
     """
-    sys.audit("truststore_inject.extract")  # also where somebody took the finder away: the patches are there yet
+    sys.audit("truststore_inject.extract")  # even if somebody removed the finder: the patches are still there
     if finder in sys.meta_path:
         sys.meta_path.remove(finder)
     from . import _hook
@@ -62,8 +62,8 @@ def extract() -> None:
     _hook.unpatch_all()
 
 
-# The modules that have a file in patches/: written down, since a frozen application has no folder to list, and listing
-# it at each start takes time.
+# The modules that have a file in patches/: written down, because a frozen application has no folder to list, and
+# listing it at each start takes time.
 PATCHES = frozenset(
     [
         "OpenSSL",
@@ -110,13 +110,13 @@ class PatchFinder:
             spec: ModuleSpec | None = self.own("_hook").find_spec(self, name, path, target)
             return spec
         except Exception as error:
-            # The package was removed, or half of it, after this process started: nothing is patched.  Or another finder
-            # has raised this: the import system asks it next, and it does so again.
+            # The package, or half of it, was removed after this process started: nothing is patched.  Or another finder
+            # raised this: the import system asks it next, and it raises again.
             _note(f"{name} is not patched: {type(error).__name__}: {error}")
             return None
 
     def own(self, name: str) -> "ModuleType":
-        """Import a part of this package.  No finder that somebody has put in front of this one has a say in it."""
+        """Import a part of this package.  Finders that somebody has put in front of this one are not asked."""
         full_name = f"truststore_inject.{name}"
         in_front = sys.meta_path[:1] != [self] and full_name not in sys.modules
         if in_front:
@@ -130,7 +130,7 @@ class PatchFinder:
 
 
 class OwnFinder:
-    """A meta path finder for the modules of this package, as they are written.
+    """A meta path finder that loads the modules of this package unchanged.
 
     Hooks that instrument every module (beartype's, typeguard's) would check our types at run time, against names that
     are imported for a type checker only.  https://github.com/beartype/beartype/issues/259
@@ -140,7 +140,7 @@ class OwnFinder:
     def find_spec(
         name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
     ) -> "ModuleSpec | None":
-        """The spec of the file; None for what is none."""
+        """The spec of a file of this package, or None."""
         if not name.startswith("truststore_inject."):
             return None
         # What importlib itself uses: importlib.util costs 3 ms, and a guard against blocking calls, or a mock, replaces

@@ -43,7 +43,7 @@ class Status:
 
 def status() -> Status:
     """Whether the injection is active in this interpreter and why, the store, each patch, and what else was noticed."""
-    store = stores.describe()  # first: what it notices belongs to the notes
+    store = stores.describe()  # first: it may add to the notes
     store["anchors"] = stores.count(store["source"])
     if not _settings.enabled():
         active, reason = False, "switched off by TRUSTSTORE_INJECT"
@@ -65,7 +65,7 @@ def status() -> Status:
 
 def _not_patched(name: str, active: bool) -> tuple[str, str]:
     """The state of a patch that was not tried."""
-    if active and sys.modules.get(name) is not None:  # beside a finder that changes every module, typeguard's for one
+    if active and sys.modules.get(name) is not None:  # next to a finder that changes every module, such as typeguard's
         return "failed", "a finder that stands in front of this package's imported it; call truststore_inject.inject()"
     return "waiting", ""
 

@@ -17,7 +17,7 @@ def main(arguments: "Sequence[str] | None" = None) -> int:
 
 
 def _leave_out_the_current_directory() -> None:
-    """An empty entry of ``PYTHONPATH`` puts it on `sys.path`: the commands import nothing that lies about there."""
+    """An empty entry of ``PYTHONPATH`` puts it on `sys.path`: the commands import nothing that happens to lie there."""
     entries = [] if sys.flags.ignore_environment else os.environ.get("PYTHONPATH", "").split(os.pathsep)
     try:
         here = os.getcwd()

@@ -1,4 +1,4 @@
-"""How a CA is added to the store of this machine, by what is installed here."""
+"""How a CA is added to the store of this machine, depending on what is installed."""
 
 import os
 import platform
@@ -9,8 +9,8 @@ import sys
 
 _WITHOUT_ROOT = "Without root: TRUSTSTORE_INJECT_EXTRA_CA_CERTS=/path/of/ca.pem in the environment (Python only)."
 
-# The tool, the folder of which it makes the store, and the commands.  The first of which both are here is the one.
-# Of a tool without any of its folders the last one is named, which is then the tool's own default.
+# The tool, the folder that it makes the store from, and the commands.  The first entry whose tool and folder are both
+# here is used; for a tool with none of its folders it is the last, the tool's own default.
 _TOOLS = (
     ("trust", "/etc/ca-certificates/trust-source", "trust anchor --store ca.pem"),  # Arch
     ("update-ca-trust", "/etc/pki/ca-trust/source/anchors", "cp ca.pem {folder}/ && update-ca-trust"),
@@ -22,14 +22,14 @@ _TOOLS = (
     ),
     ("rehash_ca_certificates.sh", "/etc/ssl/certs", "cp ca.pem {folder}/ && rehash_ca_certificates.sh"),  # Photon OS
 )
-# Where none of them is found: what a distribution has in its package ca-certificates, by ID and ID_LIKE of os-release.
+# If none is found: what the distribution's package ca-certificates contains, by ID and ID_LIKE in os-release.
 _FAMILIES = {
     "update-ca-trust": {"fedora", "rhel", "centos", "amzn", "azurelinux", "mariner", "openeuler"},
     "trust": {"arch"},
     "rehash_ca_certificates.sh": {"photon"},
 }
 _SUSE = {"suse", "opensuse", "sles"}
-# Where an administrator's tools are, though the PATH of other users may not say so.
+# Where an administrator's tools are, even if they are not on the PATH of other users.
 _ADMINISTRATORS = os.pathsep.join(("/usr/sbin", "/sbin", "/usr/local/sbin", "/usr/bin", "/bin"))
 
 

@@ -36,7 +36,7 @@ print(json.dumps({
 }))
 """
 
-# Asked of the base in the environment of whoever asks: which sitecustomize runs, and whether it armed the injection.
+# Asked of the base, in the caller's environment: which sitecustomize runs, and whether it armed the injection.
 _PROVE = """
 import json, sys
 from importlib.machinery import PathFinder
@@ -70,7 +70,7 @@ class Base:
     byte_code: list[str]
 
     def read(self) -> bytes | None:
-        """The content of `file`, None if there is none."""
+        """The content of `file`, or None if there is no such file."""
         try:
             with open(self.file, "rb") as file:
                 return file.read()
@@ -92,7 +92,7 @@ class Base:
         _answer(self.executable, ["-I"], _COMPILE, path)
 
     def forget_byte_code(self) -> bool:
-        """Of `file`: it names its source's time in seconds, which two changes may share.  Whether there was any."""
+        """Delete the byte code of `file`: two changes within a second look the same to it.  True if there was any."""
         compiled = [path for path in self.byte_code if os.path.exists(path)]
         for path in compiled:
             os.unlink(path)
@@ -100,7 +100,7 @@ class Base:
 
 
 def describe(python: str) -> Base:
-    """The base of that interpreter.  Raises `Failure` where nothing can be added to it."""
+    """The base of that interpreter.  Raises `Failure` if nothing can be added to it."""
     base = Base(**_answer(python, ["-I"], _ASK))
     if not base.is_layout:
         raise Failure(
@@ -115,7 +115,7 @@ def describe(python: str) -> Base:
 
 def _answer(python: str, options: Sequence[str], code: str, *arguments: str) -> Any:
     env = {name: value for name, value in os.environ.items() if not name.startswith("TRUSTSTORE_INJECT")}
-    if "PYTHONPATH" in env:  # under run every Python is armed, the question is what the base does
+    if "PYTHONPATH" in env:  # under run every Python is armed; the question is what the base does
         env["PYTHONPATH"] = _sitecustomize.without_start_folder(env["PYTHONPATH"])
     try:
         return _children.ask(code, *arguments, env=env, limit=300, python=python, options=options)

@@ -25,7 +25,7 @@ class Certificate:
     names: list[str] | None  # subjectAltName
     issuer_url: str | None  # where the certificate of its issuer is: RFC 5280, 4.2.2.1
     has_timestamps: bool  # of certificate transparency, which public CAs put into it
-    lacks: list[str]  # what RFC 5280 demands of it and VERIFY_X509_STRICT looks for
+    lacks: list[str]  # what RFC 5280 requires and VERIFY_X509_STRICT checks
     parsed: Any  # of cryptography; None if that cannot read it at all
 
     def as_dict(self) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def read(der: bytes) -> Certificate:
 def _or(otherwise: _T, function: Callable[[], _T]) -> _T:
     """What `function` returns, or `otherwise` if it fails, in whatever way a parser fails."""
     try:
-        with warnings.catch_warnings():  # cryptography warns of what it takes today and may refuse tomorrow
+        with warnings.catch_warnings():  # cryptography warns of what it accepts today and may refuse tomorrow
             warnings.simplefilter("ignore")
             return function()
     except (KeyboardInterrupt, SystemExit):
@@ -79,7 +79,7 @@ def _name(name: Any) -> str:
 
 
 def _short(text: str) -> str:
-    """A certificate may hold 100 kB of it."""
+    """Cut: a certificate may hold 100 kB of it."""
     return text if len(text) <= 500 else f"{text[:500]}..."
 
 
@@ -95,7 +95,7 @@ def is_issued_by(certificate: Certificate, issuer: Certificate) -> bool:
 
 
 def _utc(parsed: Any, attribute: str) -> datetime.datetime:
-    """cryptography before 42 has it without the zone only."""
+    """Before version 42, cryptography has it without a time zone only."""
     if hasattr(parsed, f"{attribute}_utc"):
         return getattr(parsed, f"{attribute}_utc")  # type: ignore[no-any-return]
     return getattr(parsed, attribute).replace(tzinfo=datetime.timezone.utc)  # type: ignore[no-any-return]
@@ -123,7 +123,7 @@ def _issuer_url(parsed: Any) -> str | None:
 
 
 def _extension(parsed: Any, kind: Any) -> Any:
-    """The value of that extension, None without it."""
+    """The value of that extension, or None."""
     from cryptography import x509
 
     try:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ._terminal import Progress
 
-# With -c the current directory is first on sys.path, where anybody may have left a json.py.  (-P: since Python 3.11.)
+# With -c the current directory is first on sys.path, and anybody may have left a json.py there.  (-P: Python 3.11.)
 _START = "import sys; sys.path[:] = filter(None, sys.path)\n"
 
 
@@ -27,7 +27,7 @@ def ask(
     options: Sequence[str] = (),
     cwd: str | None = None,
 ) -> Any:
-    """The JSON value on the last line that `code` prints.  `limit` in seconds.  Raises `NoAnswer`, and `OSError` where
+    """The JSON value on the last line that `code` prints.  `limit` is in seconds.  Raises `NoAnswer`, or `OSError` if
     that interpreter cannot be started.
 
     Nothing of the current directory runs in it, though it may be one of `PYTHONPATH`'s empty entries.
@@ -54,7 +54,7 @@ def ask(
 
 
 def in_parallel(tasks: Iterable[tuple[str, Callable[[], Any]]]) -> list[Any]:
-    """Run the tasks, a few at a time: most of them wait.  Their results, in order; their names are shown."""
+    """Run the tasks, a few at a time, as most of them wait.  Return their results, in order; their names are shown."""
     tasks = list(tasks)
     with Progress() as progress, ThreadPoolExecutor(max(4, min(8, os.cpu_count() or 1))) as pool:
         futures = [pool.submit(function) for _, function in tasks]

@@ -1,9 +1,9 @@
 """The client libraries that ``check`` tries, each in a child process that runs this file: ``_clients.py NAME JSON``.
 
-The JSON is a list of ``[url, trust, timeout]``; printed is a list of ``[verdict, words]``: ``accepted``, ``refused``,
-``error``.  Trust is ``default`` or the path of a CA file.  Nothing of this package is imported in the child, so
-that it can be compared with stock Python.  No client follows a redirect, to a server that nobody asked about, and
-none reads the body of an answer, which may have no end.
+The JSON is a list of ``[url, trust, timeout]``; it prints a list of ``[verdict, words]``: ``accepted``, ``refused``,
+``error``.  Trust is ``default`` or the path of a CA file.  Nothing of this package is imported in the child, so that it
+can be compared with stock Python.  No client follows a redirect to a server that nobody asked about, and none reads the
+body of a response, which may never end.
 """
 
 import asyncio
@@ -172,10 +172,10 @@ def websockets(url: str, trust: str, timeout: float) -> None:
     options = {} if trust == "default" else {"ssl": _context(trust)}
     try:
         connect(url.replace("https:", "wss:", 1), open_timeout=timeout, **options).close()
-    except (InvalidHandshake, EOFError):  # it speaks HTTP only, or not even that: TLS was accepted
+    except (InvalidHandshake, EOFError):  # the server speaks HTTP only, or not even that: TLS was accepted
         return
     except TimeoutError as error:
-        # Of the WebSocket, after that of TLS; up to version 14, and since.
+        # The WebSocket's handshake, after that of TLS; up to version 14, and since.
         if str(error) not in ("timed out during handshake", "timed out while waiting for handshake response"):
             raise
 
@@ -212,7 +212,7 @@ def _proxy(url: str) -> str | None:
     return None if urllib.request.proxy_bypass(host) else urllib.request.getproxies().get("https")
 
 
-# For each name the module that has to be installed, and the function.
+# For each name: the module that has to be installed, and the function.
 CLIENTS = {
     "urllib.request": ("urllib.request", urllib_request),
     "asyncio": ("asyncio", asyncio_streams),
@@ -231,10 +231,10 @@ CLIENTS = {
     "psycopg": ("psycopg", psycopg),
     "psycopg2": ("psycopg2", psycopg2),
 }
-# Those that speak another protocol than HTTP, by its name in `Target.starttls`.
+# Those that speak a protocol other than HTTP, as `Target.starttls` names it.
 PROTOCOLS = {"psycopg": "postgres", "psycopg2": "postgres"}
 
-# In the text of exceptions that say it in words only.
+# In the text of exceptions that tell it in no other way.
 _REFUSALS = (
     "CERTIFICATE_VERIFY_FAILED",
     "doesn't match",  # urllib3's own check of the host name
@@ -257,9 +257,9 @@ def _refusal(error: BaseException | None) -> bool:
 
 
 def judge(name: str, url: str, trust: str, timeout: float) -> "tuple[str, str]":
-    """In a thread: a server that says a little now and then can keep a client beyond any timeout of its own."""
+    """In a thread: a server that sends a little now and then can hold a client beyond any timeout of its own."""
     module, ask = CLIENTS[name]
-    with contextlib.suppress(ImportError):  # which is not the server's time; `ask` raises it again
+    with contextlib.suppress(ImportError):  # which must not count as the server's time; `ask` raises it again
         importlib.import_module(module)
     verdicts = []
 
@@ -274,8 +274,8 @@ def judge(name: str, url: str, trust: str, timeout: float) -> "tuple[str, str]":
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    thread.join(timeout + 1)  # first the client's own timeout, whose words say more
-    return verdicts[0] if verdicts else ("error", f"it does not end within {timeout:g} seconds")
+    thread.join(timeout + 1)  # the client's own timeout comes first: its message says more
+    return verdicts[0] if verdicts else ("error", f"it did not finish within {timeout:g} seconds")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``truststore-inject check URL``: what the server sends, who accepts it, and if not why and what to do."""
+"""``truststore-inject check URL``: what the server sends, who accepts it, and if not, why and what to do."""
 
 import base64
 import functools
@@ -62,7 +62,7 @@ def diagnose(target: Target, timeout: float, ca_file: str | None, save_ca: str |
 def _verdicts(
     target: Target, timeout: float, env: dict[str, str], injected: dict[str, str]
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, dict[str, str]]]:
-    """Of stock Python, of the system store and of each client library, by its name."""
+    """The verdicts of stock Python, of the system store, and of each client library by name."""
     names = _judges.of_protocol(target.starttls)
     judges = {"stock Python": {**env, "TRUSTSTORE_INJECT": "0"}, "the system store": injected}
     stock, store, *answers = _children.in_parallel(
@@ -76,7 +76,7 @@ def _verdicts(
 
 
 def _check_pem(path: str) -> None:
-    """That `path` is a file of CAs, which the children can read again.  Raises `Failure`."""
+    """Check that `path` is a file of CAs, which the children can read again.  Raises `Failure`."""
     if os.path.exists(path) and not os.path.isfile(path):
         raise Failure(f"{path}: not a regular file", MISSING)
     try:
@@ -86,7 +86,7 @@ def _check_pem(path: str) -> None:
 
 
 def _chain(target: Target, timeout: float) -> list[str]:
-    """What the server sends, DER in base64, with no regard to whether it is to be trusted.  Raises `Failure`."""
+    """What the server sends, DER in base64, whether or not it can be trusted.  Raises `Failure`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with Progress(f"connecting to {target}"):
@@ -108,7 +108,7 @@ def _speaks_http(target: Target, timeout: float) -> bool:
 
 
 def _anchor(path: list[str], chain: list[Certificate], ca_file: str | None) -> dict[str, Any] | None:
-    """The anchor at the end of the verified `path` (DER in base64), and where it lies."""
+    """The anchor at the end of the verified `path` (DER in base64), and where it is."""
     places: dict[bytes, str] = {}
     extra = _extra.current()
     bundles = {} if extra is None else dict(extra.bundles)
@@ -151,7 +151,7 @@ def show(report: dict[str, Any], separate: bool) -> None:
     verdicts = {"stock Python": report["stock"], "the system store": report["store"], **report["clients"]}
     for name, verdict in verdicts.items():
         shade = {"accepted": "green", "refused": "red"}.get(verdict["verdict"], "yellow")
-        # Every client that refuses says the same as the store, in its own long words.
+        # Every client that refuses says the same as the store, at greater length.
         explained = verdict["words"] and (name not in report["clients"] or verdict["verdict"] == "error")
         say(f"  {name.ljust(18)} {colour(verdict['verdict'], shade)}")
         if explained:

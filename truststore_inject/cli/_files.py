@@ -4,20 +4,20 @@ import contextlib
 import os
 import secrets
 
-PREFIX = ".truststore-inject-"  # how the names of files begin that are not yet in place
-# Where a directory can be held open, everything is done in that one, whatever its path leads to meanwhile.
+PREFIX = ".truststore-inject-"  # what the names of files that are not yet in place begin with
+# Where a directory can be held open, everything is done in that one, wherever its path leads meanwhile.
 _HOLDS_DIRECTORIES = {os.open, os.rename, os.stat, os.unlink} <= os.supports_dir_fd
 
 
 class Swapped(OSError):
-    """Another user took the file's place before it was where it belongs."""
+    """Another user put something in the file's place before it was moved to where it belongs."""
 
 
 def replace(path: str, data: bytes, like: os.stat_result | None = None) -> None:
     """Put a file with `data` at `path`: whole or not at all, and nothing else is touched.  Raises `OSError`.
 
-    What is at `path` is replaced; a link is not followed.  Owner and mode are those of `like`; without it the file is
-    ours and everybody may read it.
+    What is at `path` is replaced; a link is not followed.  Owner and mode are those of `like`; without it, the file is
+    ours and readable by everybody.
     """
     folder, name = os.path.split(path)
     flags = getattr(os, "O_PATH", os.O_RDONLY) | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -28,7 +28,7 @@ def replace(path: str, data: bytes, like: os.stat_result | None = None) -> None:
         else:
             _replace(name, _new_name(), data, like, directory)
     except OSError as error:
-        # The name that the file had before it was in place says nothing to the user.
+        # The temporary name means nothing to the user.
         raise type(error)(error.errno, error.strerror, folder or ".") from None
     finally:
         if directory is not None:
@@ -61,6 +61,6 @@ def _replace(name: str, new: str, data: bytes, like: os.stat_result | None, dire
         with contextlib.suppress(OSError):
             os.unlink(new, dir_fd=directory)
         raise
-    # Who may rename in this directory (it is not sticky) may have given another file that name before it was renamed.
+    # Whoever may rename files in this directory (it is not sticky) may have given that name to another one meanwhile.
     if not os.path.samestat(written, os.stat(name, dir_fd=directory, follow_symlinks=False)):
-        raise Swapped(0, "another user replaced the file while it was written")
+        raise Swapped(0, "another user replaced the file while it was being written")

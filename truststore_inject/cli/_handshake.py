@@ -27,14 +27,14 @@ _MOST = 65536  # bytes of plain text that a server or proxy may send before TLS 
 
 
 class Deadline:
-    """The end of a conversation, `seconds` from now: whoever keeps talking cannot move it."""
+    """The end of a conversation, `seconds` from now: a peer that keeps talking cannot postpone it."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._end = time.monotonic() + seconds
 
     def left(self) -> float:
-        """In seconds.  Raises `TimeoutError` if there are none."""
+        """The seconds that are left.  Raises `TimeoutError` if there are none."""
         left = self._end - time.monotonic()
         if left <= 0:
             raise TimeoutError
@@ -42,7 +42,7 @@ class Deadline:
 
 
 class Peer:
-    """What is said in plain text before TLS begins."""
+    """What is exchanged in plain text before TLS begins."""
 
     def __init__(self, raw: socket.socket, where: str, deadline: Deadline) -> None:
         self._raw, self._where, self._deadline = raw, where, deadline
@@ -58,11 +58,11 @@ class Peer:
         data = self._raw.recv(count)
         self._received += len(data)
         if self._received > _MOST:
-            raise Failure(f"{self._where}: it does not stop talking before TLS begins", NO_ANSWER)
+            raise Failure(f"{self._where}: it keeps sending plain text where TLS should begin", NO_ANSWER)
         return data
 
     def line(self) -> str:
-        """Byte by byte: what comes after the line belongs to TLS."""
+        """Read a line byte by byte: what follows it belongs to TLS."""
         line = b""
         while not line.endswith(b"\n") and (byte := self.receive(1)):
             line += byte
@@ -102,7 +102,7 @@ def connection(target: Target, deadline: Deadline) -> Iterator[socket.socket]:
 
 
 def _connect(host: str, port: int, deadline: Deadline) -> socket.socket:
-    """As `socket.create_connection`, which grants the time to each of the addresses, and none to their look-up."""
+    """As `socket.create_connection`, which allows the time for each address anew, and sets no limit to the look-up."""
     error: OSError = TimeoutError()
     for family, kind, protocol, _, address in _addresses(host, port, deadline):
         raw = socket.socket(family, kind, protocol)
@@ -118,7 +118,7 @@ def _connect(host: str, port: int, deadline: Deadline) -> socket.socket:
 
 
 def _addresses(host: str, port: int, deadline: Deadline) -> Any:
-    """`socket.getaddrinfo`, which knows no timeout: it is left to its thread."""
+    """`socket.getaddrinfo`, which has no timeout: if it takes too long, its thread is left behind."""
     answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def look_up() -> None:
@@ -195,13 +195,13 @@ def handshake(target: Target, timeout: float, context: ssl.SSLContext) -> dict[s
     """One TLS handshake: ``verdict`` is ``accepted``, ``refused`` or ``error``; ``chain`` is what the server sends, and
     ``path`` what was verified up to the anchor, both DER in base64.
 
-    `timeout` in seconds, for all of it.  Raises `Failure` where no TLS is spoken.
+    `timeout` is in seconds, for all of it.  Raises `Failure` if the server does not speak TLS.
     """
     result: dict[str, Any] = {"verdict": "accepted", "code": 0, "words": "", "path": []}
     with connection(target, Deadline(timeout)) as raw:
         try:
             tls = context.wrap_socket(raw, server_hostname=target.host, do_handshake_on_connect=False)
-        except ssl.SSLError as error:  # the server hung up before
+        except ssl.SSLError as error:  # the server hung up first
             return no_verdict(error.reason or str(error))
         try:
             tls.do_handshake()  # the timeout of the socket is that of the handshake as a whole
@@ -218,12 +218,12 @@ def handshake(target: Target, timeout: float, context: ssl.SSLContext) -> dict[s
 
 
 def no_verdict(words: str) -> dict[str, Any]:
-    """What `handshake` returns where there was none."""
+    """What `handshake` returns if there was none."""
     return {"verdict": "error", "code": 0, "words": words, "chain": [], "path": []}
 
 
 def _der(tls: ssl.SSLSocket, method: str) -> list[str]:
-    """Before Python 3.13 only the private object has the methods; PyPy may have none."""
+    """Before Python 3.13 only the private object has these methods; PyPy may not have them at all."""
     try:
         import _ssl
 
@@ -235,7 +235,7 @@ def _der(tls: ssl.SSLSocket, method: str) -> list[str]:
 
 
 def speaks_http(target: Target, timeout: float) -> bool:
-    """Whether plain HTTP is spoken on that port.  Raises `Failure`."""
+    """Whether the server speaks plain HTTP on that port.  Raises `Failure`."""
     deadline = Deadline(timeout)
     with connection(target, deadline) as raw:
         peer = Peer(raw, str(target), deadline)
@@ -251,7 +251,7 @@ def question(target: Target, timeout: float) -> str:
 def main() -> None:
     from .. import inject
 
-    inject()  # also where no .pth file is run; it does nothing with TRUSTSTORE_INJECT=0
+    inject()  # needed where no .pth file is run; it does nothing with TRUSTSTORE_INJECT=0
     asked = json.loads(sys.argv[1])
     context = ssl.create_default_context()
     try:

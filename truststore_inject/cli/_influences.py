@@ -47,7 +47,7 @@ def variables(store: dict[str, Any]) -> list[dict[str, str]]:
 
 def _variable(name: str, value: str, effect: str, system: set[str]) -> dict[str, str]:
     if name != _OF_THE_CORE and _defaults.library(value) is not None:
-        effect = "It names a library's own bundle, in whose place the system store is used: it is ignored here."
+        effect = "It names a library's own bundle: it is ignored here, and the system store is used instead."
         return _entry(name, value, effect, "Unset it.")
     if not all(os.path.exists(path) for path in value.split(os.pathsep)):
         return _entry(name, value, effect, "It does not exist: unset it.")
@@ -104,7 +104,7 @@ def _changed_certifi() -> Iterator[dict[str, str]]:
     except metadata.PackageNotFoundError:
         return
     if "+" in metadata.version("certifi"):
-        return  # a company's own build is not one that was changed
+        return  # a company's own build was not changed
     for path in [str(installed.locate()) for installed in files if installed.name == "cacert.pem"]:
         gained = [anchor for bundle in _carried.gained(path) for anchor in bundle.certificates()]
         held = {anchor for _, anchor in stores.listing()} if gained else set()
@@ -120,7 +120,7 @@ def _changed_certifi() -> Iterator[dict[str, str]]:
 
 
 def subject(anchor: bytes) -> str:
-    """Of a DER certificate, by OpenSSL.  It lists CAs only: what is no CA has no name here."""
+    """The subject of a DER certificate, as OpenSSL gives it: for CAs only, since it lists no others."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         context.load_verify_locations(cadata=anchor)

@@ -12,7 +12,7 @@ from . import _children, _clients, _handshake
 from ._secrets import without_credentials
 from ._target import Target
 
-# The package may be importable here only: python -m in a source tree, or a base that is covered, for stock Python.
+# The package may be importable only here (python -m in a source tree, or a covered base), but not in stock Python.
 _HANDSHAKE = "sys.path.append(sys.argv.pop(1)); from truststore_inject.cli._handshake import main; main()"
 _CLIENT = "import runpy; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
 _HERE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -29,7 +29,7 @@ def of_protocol(protocol: str | None) -> list[str]:
 
 
 def known() -> dict[str, str]:
-    """As `installed`, for a look around: nothing is imported, so one may turn out to be broken."""
+    """As `installed`, but nothing is imported, so some may turn out to be broken."""
     packages = {name: module.partition(".")[0] for name, (module, _) in _clients.CLIENTS.items() if " " not in name}
     return {name: _version(package) for name, package in packages.items() if _find(package)}
 

@@ -23,19 +23,19 @@ _COMMANDS = {
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """One line, with nothing in it that a terminal would obey, and no password of a URL in the wrong place."""
+        """One line, with nothing that a terminal would act on, and without the password of a misplaced URL."""
         self.exit(USAGE, f"{self.prog}: {printable(without_user(message))} (see {self.prog} --help)\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that `arguments` (default: ``sys.argv``) name, or ``status``; return its exit code.
 
-    Bad usage ends with a message on standard error and exit code 2, as argparse has it.  The codes: docs/cli.md.
+    Bad usage ends with a message on standard error and exit code 2, as argparse does.  The codes are in docs/cli.md.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # no name in a certificate may end a command
+            stream.reconfigure(errors="backslashreplace")  # a name in a certificate must not end a command
     parser = _Parser("truststore-inject", description="Python verifies TLS with the system's trust store.")
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")

@@ -107,7 +107,7 @@ def show(report: dict[str, Any]) -> None:
     say(colour(f"{len(wrong)} wrong", "red") if wrong else colour("Everything is as it should be.", "green"))
 
 
-# Whose default the file is that certifi names.
+# The clients whose default is the file that certifi names.
 _CERTIFI = {
     **dict.fromkeys(("requests", "httpx", "httpx (async)", "botocore", "httplib2"), "certifi"),
     "pip": "pip._vendor.certifi",
@@ -117,7 +117,7 @@ _CERTIFI = {
 def _foreign_bundle(client: str) -> str | None:
     """The file that the client's certifi names, if it is not its own: Debian and others name the system's bundle there.
 
-    To the client it is a CA file like any that a user names, and no throw-away store takes its place.
+    To the client it is a CA file like any other that a user names, so the throw-away store does not replace it.
     """
     try:
         where = str(import_module(_CERTIFI[client]).where())
@@ -146,7 +146,7 @@ def _words(case: str, answers: list[tuple[str, str]]) -> str:
     )
 
 
-# What would decide instead of the store, or send the loopback connection elsewhere.
+# Variables that would decide instead of the store, or send the loopback connection elsewhere.
 _NOT_PASSED_ON = {
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE", "PIP_CERT"),
     *("HTTPLIB2_CA_CERTS", "PGSSLROOTCERT", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
@@ -155,12 +155,12 @@ _NOT_PASSED_ON = {
 
 
 def _environment(client: str, injected: bool, variables: dict[str, str]) -> dict[str, str]:
-    """The user's, with the throw-away store.  ``TRUSTSTORE_INJECT=0`` stays: then the table says what it does."""
+    """The user's environment, with the throw-away store.  ``TRUSTSTORE_INJECT=0`` stays: the table shows its effect."""
     env = {name: value for name, value in os.environ.items() if name.upper() not in _NOT_PASSED_ON} | variables
     if not injected:
         env["TRUSTSTORE_INJECT"] = "0"
     if client in ("httpx2", "mcp"):
-        del env["SSL_CERT_FILE"]  # httpx2 takes it for a CA of its own, and fails if it holds none
+        del env["SSL_CERT_FILE"]  # httpx2 takes it for the program's own CA, and fails if it holds none
     elif client.startswith("httpx"):
         # Stock httpx takes SSL_CERT_FILE, then SSL_CERT_DIR, for its own CA; this file is what it has without them.
         with contextlib.suppress(ImportError):
@@ -171,7 +171,7 @@ def _environment(client: str, injected: bool, variables: dict[str, str]) -> dict
 
 
 def _store(folder: Path, pem: bytes) -> dict[str, str]:
-    """A hashed directory with that CA as the system store; where the OS verifies, a CA in addition to its store."""
+    """A hashed directory with that CA, as the system store; where the OS verifies, as an addition to its store."""
     if sys.platform in ("win32", "darwin"):
         (folder / "extra.pem").write_bytes(pem)
         return {"TRUSTSTORE_INJECT_EXTRA_CA_CERTS": str(folder / "extra.pem")}
@@ -201,7 +201,7 @@ def _server(certificate: Any) -> Iterator[str]:
     with contextlib.ExitStack() as stack:
         listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=64))]
         port = listeners[0].getsockname()[1]
-        if sys.platform == "win32":  # localhost is ::1 first, and a port where nobody listens costs two seconds there
+        if sys.platform == "win32":  # localhost is ::1 first, and a port that nobody listens on costs two seconds there
             with contextlib.suppress(OSError):
                 listeners.append(stack.enter_context(socket.create_server(("::1", port), family=socket.AF_INET6)))
         for listener in listeners:

@@ -1,6 +1,6 @@
 """``truststore-inject run --check``: can that command be reached?
 
-A Python is asked: it is started as the command would be, with `_ASK` in the place of its program.
+A Python is asked: it is started as the command would be, with `_ASK` in place of the program.
 """
 
 import os
@@ -45,7 +45,7 @@ _SWITCHED = {
 
 @dataclass(frozen=True)
 class Reach:
-    """Whether the command itself is reached, and why.  None: a script that is no Python; what it starts is reached."""
+    """Whether the command itself is reached, and why.  None: a script that is not Python, whose Pythons are reached."""
 
     command: list[str]
     file: str
@@ -76,19 +76,20 @@ def judge(program: str, command: list[str], env: Mapping[str, str]) -> Reach:
         tool, variable = _SWITCHED[name]
         value = env.get(variable)
         if value is None or value.lower() in _settings.OFF:
-            return Reach(command, program, False, f"not Python: {tool} follows the store with {variable} only")
+            return Reach(command, program, False, f"not Python: {tool} follows the store only with {variable}")
         return Reach(command, program, True, f"{tool} follows the system store: {variable}={value}")
     if _PYINSTALLER in head[-65536:]:
         reason = "a frozen application (PyInstaller): its Python reads no PYTHONPATH, and it keeps its own trust"
         return Reach(command, program, False, reason)
     unless = "unless they are started with -I or -E, or without this PYTHONPATH"
     if not head.startswith(b"#!"):
-        reason = f"not Python: it keeps the trust that it has. The Pythons that it starts are reached, {unless}"
+        reason = f"not Python: it keeps its own trust. The Pythons that it starts are reached, {unless}"
         return Reach(command, program, False, reason)
     isolated = _ISOLATED_IN_SCRIPT.search(head)
     if isolated is not None:
         return Reach(command, program, False, f"a script that starts {_words(isolated[1].decode())}")
-    return Reach(command, program, None, f"a script of {interpreter}: the Pythons that it starts are reached, {unless}")
+    reason = f"a script for {interpreter}: the Pythons that it starts are reached, {unless}"
+    return Reach(command, program, None, reason)
 
 
 def show(found: Reach) -> None:
@@ -118,7 +119,7 @@ def _ask(found: Reach, python: str, options: str, env: Mapping[str, str]) -> Rea
     elif options:
         reason = _words(f"-{options}")
     elif tuple(map(int, answer["version"].split("."))) < (3, 10):
-        reason = f"Python {answer['version']} is too old (3.10): it starts as ever, and keeps its own trust"
+        reason = f"Python {answer['version']} is too old (3.10 is needed): it starts as usual, and keeps its own trust"
     else:
         reason = "its sitecustomize did not run to the end (python -v shows why), or it has another PYTHONPATH"
     return Reach(found.command, found.file, packages is not None, reason, answer)
@@ -130,7 +131,7 @@ def _words(options: str) -> str:
 
 
 def _is_python(path: str) -> bool:
-    """By its name: a shim is a shell script."""
+    """Judged by its name: a shim is a shell script."""
     return _PYTHON.fullmatch(os.path.basename(path)) is not None
 
 
@@ -150,7 +151,7 @@ def _shebang(head: bytes, env: Mapping[str, str]) -> tuple[str, list[str]]:
     """The interpreter that a script names, and its options."""
     lines = head.decode(errors="replace").splitlines()
     words = _split(lines[0][2:])
-    # Where the path is too long, or has a space in it, installers write: #!/bin/sh, then '''exec' PATH "$0" "$@"
+    # If the path is too long, or has a space in it, installers write: #!/bin/sh, then '''exec' PATH "$0" "$@"
     if len(lines) > 1 and lines[1].startswith("'''exec' "):
         words = _split(lines[1])[1:]
     if words and os.path.basename(words[0]) == "env":
@@ -167,7 +168,7 @@ def _split(line: str) -> list[str]:
 
 
 def _isolating(arguments: Sequence[str]) -> str:
-    """Those of Python's options before its program that decide whether a sitecustomize on PYTHONPATH is run."""
+    """Those of Python's own options that decide whether a sitecustomize on PYTHONPATH is run."""
     found = ""
     skip = False
     for argument in arguments:

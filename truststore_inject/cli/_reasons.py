@@ -8,7 +8,7 @@ from ._adding import how_to_add
 from ._certificate import Certificate
 from ._target import Target
 
-# In the names of the CAs of products that read along.
+# What the CAs of products that inspect TLS have in their names.
 _INSPECTING = """
 avast;barracuda;bitdefender;blue coat;bluecoat;burp;charles proxy;check point;cisco umbrella;cloudflare for teams;
 cloudflare gateway;eset ssl;fiddler;forcepoint;fortigate;fortinet;kaspersky;mcafee;mitmproxy;netskope;palo alto;
@@ -23,9 +23,9 @@ _Reason = tuple[str, list[str]]
 def explain(
     target: Target, report: dict[str, Any], chain: list[Certificate], relaxed: dict[str, Any] | None
 ) -> _Reason:
-    """The reason, and what to do, a sentence each.
+    """The reason, and what to do: one sentence each.
 
-    `relaxed` is the verdict without VERIFY_X509_STRICT, if that was asked for.
+    `relaxed` is the verdict without VERIFY_X509_STRICT, if it was needed.
     """
     verdict, code, words = (report["store"][key] for key in ("verdict", "code", "words"))
     if verdict == "accepted":
@@ -69,7 +69,7 @@ def _strict(words: str, chain: list[Certificate]) -> _Reason:
         if certificate.lacks
     )
     return (
-        f"Refused only because of VERIFY_X509_STRICT, which Python sets since 3.13: {words}. {lacks}".rstrip(),
+        f"Refused only because of VERIFY_X509_STRICT, which Python 3.13 and newer set: {words}. {lacks}".rstrip(),
         [
             "The proper fix: whoever runs that CA issues certificates that follow RFC 5280 (critical basicConstraints, "
             "keyUsage, subject and authority key identifiers).",
@@ -93,7 +93,7 @@ def _wrong_name(target: Target, leaf: Certificate) -> _Reason:
 
 
 def some(names: list[str]) -> str:
-    """The first of them: a certificate can hold thousands."""
+    """The first names: a certificate can hold thousands."""
     most = 20
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
@@ -153,10 +153,10 @@ def _unknown_issuer(target: Target, chain: list[Certificate]) -> _Reason:
 
 
 def inspects(target: Target, chain: list[Certificate]) -> bool:
-    """Whether a TLS-inspecting proxy has made this chain.
+    """Whether this chain was made by a TLS-inspecting proxy.
 
-    By the names that products give to their CAs; or a certificate for a public name that lacks what public CAs put
-    into it (signed certificate timestamps, a way to the issuer).
+    Such products are known by the names of their CAs; or a certificate for a public name lacks what public CAs include
+    (signed certificate timestamps, the issuer's location).
     """
     names = " ".join(certificate.issuer for certificate in chain).lower()
     if any(name in names for name in _INSPECTING):

@@ -14,8 +14,8 @@ from ._failure import MISSING, Failure
 from ._terminal import printable
 
 _WARNING = (
-    "NOT verified: whoever answered for that server has sent it. Trust it only if whoever runs",
-    "this CA (your company's IT) confirms the SHA-256 fingerprint, by another way than this network.",
+    "NOT verified: it was sent by whoever answered for that server. Trust it only if whoever runs",
+    "this CA (your company's IT) confirms the SHA-256 fingerprint, over a channel other than this network.",
 )
 _INTERMEDIATE = (
     "This is an intermediate: the server does not send the root. As a trust anchor it is enough for",
@@ -24,16 +24,16 @@ _INTERMEDIATE = (
 
 
 def check_free(path: str) -> None:
-    """Before anything is connected: no file is replaced, it may be somebody's own CA.  Raises `Failure`."""
+    """Before anything is connected: no file is replaced, as it may be a CA that is in use.  Raises `Failure`."""
     if os.path.lexists(path):
-        raise Failure(f"{path}: is there already, name another file for --save-ca", MISSING)
+        raise Failure(f"{path}: already exists, name another file for --save-ca", MISSING)
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
-        raise Failure(f"{folder}: there is no such directory", MISSING)
+        raise Failure(f"{folder}: no such directory", MISSING)
 
 
 def save(report: dict[str, Any], chain: list[bytes], path: str) -> None:
-    """Write the CA that `chain` (DER, as sent) lacks in the store to `path`, and put into `report` what to do then.
+    """Write the CA of `chain` (DER, as sent) that the store lacks to `path`, and put what to do next into `report`.
 
     ``report["saved"]`` is None where there is nothing to save, and the reason is the first line of ``report["fix"]``.
     Raises `Failure`.
@@ -46,9 +46,9 @@ def save(report: dict[str, Any], chain: list[bytes], path: str) -> None:
     number = _end(certificates)
     found = certificates[number]
     if number == 0 and not found.self_issued:
-        where = (
-            f"its certificate says that it is here: {found.issuer_url}" if found.issuer_url else "nor says where it is"
-        )
+        where = "nor does it say where that is"
+        if found.issuer_url:
+            where = f"its certificate says that it is here: {found.issuer_url}"
         report["fix"].insert(
             0, f"Nothing was saved in {path}: the server does not send the CA {found.issuer}, {where}."
         )
@@ -65,7 +65,7 @@ def save(report: dict[str, Any], chain: list[bytes], path: str) -> None:
         **{key: value for key, value in found.as_dict().items() if key not in ("key", "names")},
     }
     report["fix"] = [
-        f"Saved in {path}, and trusted by nothing yet: {found.subject}",
+        f"Saved in {path}, nothing trusts it yet: {found.subject}",
         f"  SHA-256 {fingerprint}",
         *([] if found.self_issued else [" ".join(_INTERMEDIATE)]),
         "Compare the fingerprint with your IT department. Only if it is the same, trust it:",
@@ -74,7 +74,7 @@ def save(report: dict[str, Any], chain: list[bytes], path: str) -> None:
 
 
 def _end(chain: list[Certificate]) -> int:
-    """Where the way from the server's certificate ends: servers send others too, in any order."""
+    """Where the chain from the server's certificate ends: servers send other certificates too, in any order."""
     number, seen = 0, {0}
     while not chain[number].self_issued:
         ways = (n for n, issuer in enumerate(chain) if n not in seen and _signed(chain[number], issuer))
@@ -95,7 +95,7 @@ def _fingerprint(der: bytes) -> str:
 
 
 def _text(server: str, certificate: Certificate, der: bytes, fingerprint: str) -> str:
-    """PEM, with what a person has to know in comment lines.  In ASCII: some tools read nothing else."""
+    """PEM, with comment lines that say what a person has to know.  In ASCII: some tools read nothing else."""
     now = datetime.datetime.now(datetime.timezone.utc)
     lines = [
         f"Sent by {server}, {now:%Y-%m-%d %H:%M} UTC",
@@ -107,7 +107,7 @@ def _text(server: str, certificate: Certificate, der: bytes, fingerprint: str) -
         f"SHA-256  {fingerprint}",
         f"Valid    {_day(certificate.not_before)} to {_day(certificate.not_after)}",
     ]
-    # A name may look like the line that begins a certificate, and some readers look for that anywhere.
+    # A name may look like the line that begins a certificate, which some readers look for anywhere.
     comments = [
         printable(line).replace("-----", "- - -").encode("ascii", "backslashreplace").decode() for line in lines
     ]

@@ -1,11 +1,11 @@
-"""What must not be printed: the credentials in the URLs of proxies, also in those that are no URLs."""
+"""What must not be printed: credentials in the URLs of proxies, even malformed ones."""
 
 import base64
 import re
 import urllib.parse
 from collections.abc import Iterator, Mapping
 
-# Up to the last "@" of whatever looks like a URL: a password may hold any character, also some that it must not.
+# Up to the last "@" of whatever looks like a URL: a password may hold any character, even one that is not allowed.
 _BEFORE_HOST = re.compile(r"(?<=://).*@|[^\s'\"]*@")
 
 
@@ -15,15 +15,15 @@ def without_user(text: str) -> str:
 
 
 def without_credentials(words: str, env: Mapping[str, str]) -> str:
-    """The beginning of `words`, an error of a library or a server, if they hold no part of the credentials of a proxy
-    in `env`.
+    """The beginning of `words`, an error of a library or a server, unless they hold a part of the credentials of a
+    proxy in `env`.
 
-    Else the exception's name alone: a library that cannot parse a URL may quote any piece of it, in any spelling.
+    Otherwise the exception's name alone: a library that cannot parse a URL may quote any piece of it, in any spelling.
     """
     for credentials in _credentials(env):
         if any(form in words for form in _forms(credentials)) or _pieces(credentials) & _pieces(words):
             name, separator, _ = words.partition(":")
-            hidden = "(not shown: it holds credentials of the proxy)"
+            hidden = "(not shown: it contains credentials of the proxy)"
             return f"{name}: {hidden}" if separator and name.isidentifier() and name not in credentials else hidden
     return words if len(words) <= 500 else f"{words[:500]}..."
 

@@ -2,7 +2,7 @@
 
 Of the files that a base runs at start, ``sitecustomize.py`` in its standard library is the only one that every virtual
 environment made from it runs too.  Only one ``sitecustomize`` runs, the first on ``sys.path``; so where the file did
-not exist, the block goes on with the one that it hides.
+not exist, the block then runs the one that it hides.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from .. import __version__
 
 NAMES = ("truststore", "truststore_inject", "wrapt")
 
-# As under ``truststore-inject run``, but for the packages' place: os.__file__, so that a base can be moved.
+# As under ``truststore-inject run``, except where the packages are: beside os.__file__, so that a base can be moved.
 START_FOLDER = os.path.join(os.path.dirname(__file__), "_run")
 START_FILE = os.path.join(START_FOLDER, "sitecustomize.py")
 _OWN_FOLDER = "os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(__file__))))"
@@ -34,12 +34,12 @@ _FOLDER = re.compile(rb'"(truststore-inject-[^"/\\]+)"\)')
 
 
 class Edited(ValueError):
-    """The block is not as it was written."""
+    """The block was edited."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """A block that is as it was written."""
+    """A block that was not edited."""
 
     version: str
     folder: str  # the name of the directory with the packages, in the standard library
@@ -49,7 +49,7 @@ class Block:
 
 
 def parse(data: bytes) -> Block | None:
-    """The block in a file with that content, or None; `Edited` if somebody changed it."""
+    """The block in a file with that content, or None.  Raises `Edited`."""
     if _MARKER not in data and b"# <<< truststore-inject <<<" not in data:
         return None
     found = _BLOCK.search(data)
@@ -60,15 +60,15 @@ def parse(data: bytes) -> Block | None:
     if folder is None or found["digest"].decode() != _digest(flags, code):
         raise Edited
     before, after = data[: found.start()], data[found.end() :]
-    if "newline" in flags and not after:  # with text after the block it is needed
+    if "newline" in flags and not after:  # text after the block needs it
         before = before.removesuffix(found["newline"])
     return Block(found["version"].decode(), folder[1].decode(), flags.startswith("created"), before + after, found)
 
 
 def insert(data: bytes | None, folder: str) -> bytes:
-    """The content with a block that is up to date, for the file's content `data`, None if there is no file.
+    """The file's content `data` (None: no file) with a block that is up to date.
 
-    A block that is there already stays at its place.  Raises `Edited`.
+    An existing block stays in its place.  Raises `Edited`.
     """
     block = None if data is None else parse(data)
     if block is not None:
@@ -92,7 +92,7 @@ def _render(folder: str, created: bool, open_line: bool, newline: bytes) -> byte
 
 
 def _code(folder: str, *, go_on: bool) -> str:
-    """What arms the injection with the packages in that folder and, if asked, goes on with the next sitecustomize."""
+    """Code that arms the injection with the packages in that folder and, if asked, runs the next sitecustomize."""
     with open(START_FILE, encoding="ascii") as file:
         text = file.read()
     arm, go = text.index(_ARM), text.index(_GO_ON)
@@ -130,7 +130,7 @@ def without_start_folder(pythonpath: str) -> str:
 
 
 def hidden_by() -> str | None:
-    """The ``sitecustomize`` that this interpreter runs in place of that of its base."""
+    """The ``sitecustomize`` that this interpreter runs instead of its base's."""
     entries = [] if sys.flags.ignore_environment else os.environ.get("PYTHONPATH", "").split(os.pathsep)
     spec = PathFinder.find_spec("sitecustomize", [entry for entry in entries if entry])
     return None if spec is None else spec.origin

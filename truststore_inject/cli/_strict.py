@@ -1,4 +1,4 @@
-"""What Python 3.13's strict checks (VERIFY_X509_STRICT) mind in a trust anchor: OpenSSL is asked, through ctypes.
+"""What the strict checks of Python 3.13 (VERIFY_X509_STRICT) find wrong with an anchor: OpenSSL is asked, by ctypes.
 
 Stock Python offers no way to verify a certificate without a handshake.
 https://docs.openssl.org/3.0/man3/X509_VERIFY_PARAM_set_flags/
@@ -26,8 +26,8 @@ def faults(anchor: bytes) -> list[str]:
     certificate = _read(library, anchor)
     if not certificate:
         return ["OpenSSL cannot read it"]
-    # It looks at the CA of a chain, so there has to be one: a copy that says that `anchor` has issued it.  That its
-    # signature is wrong is found last, and is not what is asked.
+    # It checks the CA of a chain, so there has to be one: a copy that claims `anchor` as its issuer.  That its
+    # signature is wrong is found last, and does not matter.
     child, name = _read(library, anchor), library.X509_NAME_new()
     store, context = library.X509_STORE_new(), library.X509_STORE_CTX_new()
     found: list[str] = []
@@ -54,7 +54,7 @@ def faults(anchor: bytes) -> list[str]:
         library.X509_NAME_free(name)
         library.X509_free(child)
         library.X509_free(certificate)
-        library.ERR_clear_error()  # else the ssl module takes it for an error of its next call
+        library.ERR_clear_error()  # otherwise the ssl module takes it for an error of its next call
     return list(dict.fromkeys(found))
 
 

@@ -1,4 +1,4 @@
-"""A server that ``check`` is asked about: how it is named, and the proxy that leads to it."""
+"""A server that ``check`` is asked about: its name, and the proxy on the way to it."""
 
 import base64
 import re
@@ -23,7 +23,7 @@ _SCHEMES: dict[str, tuple[int, str | None]] = {
     "smtp": (25, "smtp"),
     "smtps": (465, None),
 }
-# Where a bare HOST:PORT asks for STARTTLS.
+# The ports for which a bare HOST:PORT means STARTTLS.
 _PORTS = {25: "smtp", 143: "imap", 587: "smtp", 5432: "postgres"}
 # A name as it goes over the wire (with the underscore, which some have), or an address.
 _HOST = re.compile(rb"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?")
@@ -48,14 +48,14 @@ class Target:
 
 
 def parse(text: str, starttls: str | None) -> Target:
-    """Of a URL or HOST[:PORT].  User name and password are dropped, and never printed.  Raises `Failure`."""
+    """The server of a URL or HOST[:PORT].  User name and password are dropped, and never printed.  Raises `Failure`."""
     scheme, separator, rest = text.partition("://")
     if not separator:
         scheme, rest = "", text
     if not rest.startswith("[") and rest.count(":") > 1 and "/" not in rest and "@" not in rest:
         rest = f"[{rest}]"  # a bare IPv6 address
     if scheme.lower() not in ("", *_SCHEMES):
-        # Not the scheme that was given: where it is none, it may hold a password.
+        # Without the scheme that was given: if it is not one, it may hold a password.
         raise Failure(f"that scheme is not one of {', '.join(_SCHEMES)}; HOST:PORT works for others", USAGE)
     try:
         parts = urllib.parse.urlsplit("//" + rest)
@@ -64,7 +64,7 @@ def parse(text: str, starttls: str | None) -> Target:
     except ValueError:
         raise Failure("that is not a URL or HOST[:PORT]", USAGE) from None
     if not is_host:
-        raise Failure("there is no host name in that URL" if not host else "that is not the name of a host", USAGE)
+        raise Failure("there is no host name in that URL" if not host else "that is not a host name", USAGE)
     usual_port, usual_starttls = _SCHEMES[scheme.lower()] if scheme else (443, None)
     port = usual_port if port is None else port
     if starttls is None:
@@ -90,7 +90,7 @@ def proxy(target: Target) -> tuple[str, int, str | None] | None:
     try:
         parts = urllib.parse.urlsplit(url if "://" in url else "http://" + url)
         host, port = parts.hostname or "", parts.port or 8080
-        # A "/", "?" or "#" in a password ends the host, and an "@" is left behind it.
+        # A "/", "?" or "#" in a password ends the host, and leaves an "@" after it.
         usable = parts.scheme == "http" and "@" not in parts.path + parts.query + parts.fragment and _is_host(host)
     except ValueError:
         usable = False

@@ -1,7 +1,7 @@
 """What the commands write: for people (colours, paragraphs, progress) and for programs (JSON).
 
 Certificates, servers, variables and file names hold whatever somebody else put there.  So a report is shown as
-`printable` has it: its text cannot command a terminal.  `print_json` escapes it by itself.
+`printable` makes it: its text cannot control a terminal.  `print_json` escapes it by itself.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def printable(value: Any) -> Any:
-    """A copy of `value` (text, or lists and dictionaries of it) with every character escaped that is not printable."""
+    """A copy of `value` (text, or lists and dictionaries of it) with every unprintable character escaped."""
     return _each_text(value, _record.printable)
 
 
@@ -60,14 +60,14 @@ def paragraph(text: str, indent: int = 0, first: str = "") -> str:
 
 
 def _columns() -> int:
-    # Python 3.10 says 0 of a terminal that has no size; in less than 40 nothing can be read.
+    # Python 3.10 gives 0 for a terminal without a size; below 40, nothing can be read.
     return max(shutil.get_terminal_size((80, 24)).columns or 80, 40)
 
 
 @contextlib.contextmanager
 def output() -> Iterator[TextIO]:
-    """Standard output, to write to.  Raises `BrokenPipeError` where nobody reads it any more, else `Failure`."""
-    if sys.stdout is None:  # closed by who started us: https://docs.python.org/3/library/sys.html#sys.__stdout__
+    """Standard output, to write to.  Raises `BrokenPipeError` if nobody reads it any more, otherwise `Failure`."""
+    if sys.stdout is None:  # closed by whoever started us: https://docs.python.org/3/library/sys.html#sys.__stdout__
         raise Failure("standard output is closed", MISSING)
     try:
         yield sys.stdout

@@ -11,7 +11,7 @@ from .. import _settings, stores
 from ..stores import _extra, _pem
 from . import _influences, _strict
 
-# What a distribution's package ca-certificates brings, as PEM or in p11-kit's text, which has PEM in it.
+# What a distribution's package ca-certificates contains, as PEM or in p11-kit's format, which has PEM in it.
 _PACKAGED = (
     "/usr/share/ca-certificates/**/*",  # Debian, Ubuntu, Alpine, Gentoo; Arch
     "/usr/share/pki/ca-trust-source/**/*",  # Fedora, RHEL
@@ -26,7 +26,7 @@ def found() -> list[dict[str, str]]:
 
 
 def _refused_by_strict_checks(anchors: dict[bytes, str]) -> Iterator[dict[str, str]]:
-    """The anchors that were added here and that Python 3.13 refuses; where the OS verifies it has rules of its own."""
+    """The anchors that were added here and that Python 3.13 refuses; where the OS verifies, it has its own rules."""
     if stores.interpositions is not None or not _settings.x509_strict():
         return
     try:
@@ -51,7 +51,7 @@ def _refuses() -> str:
 
 
 def _added(anchors: dict[bytes, str]) -> Iterator[tuple[str, bytes]]:
-    """Those that are not the distribution's own, and the extra CAs; only these where its own are not known."""
+    """The anchors that are not the distribution's own, and the extra CAs; only these if its own are not known."""
     packaged = _packaged()
     if packaged:
         yield from ((place, anchor) for anchor, place in anchors.items() if anchor not in packaged)
@@ -75,8 +75,8 @@ def _packaged() -> set[bytes]:
 def _rebuilt_certifi(anchors: dict[bytes, str]) -> Iterator[dict[str, str]]:
     """A company's own build of certifi, with its CA in the bundle: the RECORD of the build says that it belongs there.
 
-    The local label of its version tells (PEP 440).  Without one certifi's own comments do: they name each certificate,
-    and what a build appended has none.  https://github.com/certifi/python-certifi/blob/master/certifi/cacert.pem
+    The local label of its version tells (PEP 440).  Without one, certifi's own comments do: each certificate has one,
+    except what a build appended.  https://github.com/certifi/python-certifi/blob/master/certifi/cacert.pem
     """
     try:
         version, files = metadata.version("certifi"), metadata.files("certifi") or ()
@@ -95,15 +95,15 @@ def _rebuilt_certifi(anchors: dict[bytes, str]) -> Iterator[dict[str, str]]:
             yield {
                 "name": f"certifi {version}",
                 "value": path,
-                "effect": "It is somebody's own build: its bundle is trusted in addition to the system store.",
-                "fix": f"Better have its CAs in the system store{_which(names)}.",
+                "effect": "It is a custom build: its bundle is trusted in addition to the system store.",
+                "fix": f"Better to have its CAs in the system store{_which(names)}.",
             }
         elif names:
             yield {
                 "name": f"certifi {version}",
                 "value": path,
                 "effect": (
-                    "It looks like somebody's own build, without a local label in its version that says so: what it has"
+                    "It looks like a custom build, but no local label in its version says so: what it adds"
                     f" more than certifi is not trusted here{_which(names)}."
                 ),
                 "fix": "Add them to the system store, or give the build a label (2026.1.1+company.1).",

@@ -1,4 +1,4 @@
-"""``export --from-windows``: what the Windows host trusts, seen from its WSL, through ``powershell.exe``."""
+"""``export --from-windows``: what the Windows host of this WSL trusts, through ``powershell.exe``."""
 
 import base64
 import binascii
@@ -10,11 +10,11 @@ import subprocess
 from . import _influences
 from ._failure import MISSING, Failure
 
-# Its own place, as interop may leave Windows' folders out of the PATH.
+# Its usual location: interop may leave Windows' folders out of the PATH.
 _POWERSHELL = "/mnt/c/Windows/System32/WindowsPowerShell/v1.0/powershell.exe"
 _SERVER_AUTHENTICATION = "1.3.6.1.5.5.7.3.1"
 
-# One certificate a line: the store, the uses that Windows allows it (none listed: any), DER in base64.
+# One certificate per line: the store, the uses that Windows allows it (none listed: any), DER in base64.
 # https://learn.microsoft.com/en-us/powershell/module/microsoft.powershell.security/about/about_certificate_provider
 _SCRIPT = r"""
 $ErrorActionPreference = 'Stop'
@@ -76,5 +76,5 @@ def _ask() -> str:
 
 
 def _is_ca(der: bytes) -> bool:
-    """Whether OpenSSL takes it: ROOT holds whatever somebody put there."""
+    """Whether OpenSSL takes it for a CA: ROOT holds whatever somebody put there."""
     return not _influences.subject(der).startswith("(")

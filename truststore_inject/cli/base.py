@@ -21,7 +21,7 @@ from ._failure import MISSING, NO, YES, Failure
 from ._terminal import Progress, colour, paragraph, print_json, printable, say
 
 _INDENT = 10
-# What an installer writes about one installation: left out, so that one version of the packages is one directory.
+# What installers write about one installation: left out, so that each version of the packages gives one directory.
 _INSTALLERS = tuple(f".dist-info/{name}" for name in ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json"))
 
 
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """0 if it is as `action` names it, 1 if the base is not covered; a `Failure` (4) leaves everything as it was."""
+    """0 if the base is as `action` wants it, 1 if it is not covered; a `Failure` (4) leaves everything as it was."""
     base = _base.describe(arguments.python)
     with Progress(f"base {arguments.action}"):
         if arguments.action == "enable":
@@ -91,7 +91,7 @@ def _disable(base: Base) -> None:
         data = base.read()
         block = None if data is None else _sitecustomize.parse(data)
         if block is not None:
-            # Refused here, before anything changes, or not at all.
+            # Refused here, before anything changes, or never.
             tempfile.TemporaryDirectory(prefix=_files.PREFIX, dir=base.stdlib).cleanup()
             if block.created and not block.rest:
                 os.unlink(os.path.realpath(base.file))
@@ -123,7 +123,7 @@ def _refusal(base: Base) -> Iterator[None]:
 
 
 def _sources() -> dict[str, str]:
-    """The packages as they are installed beside this command: the path in the private directory, and the file."""
+    """The packages that are installed beside this command: the path in the private directory, and the file."""
     found = {}
     for name in _sitecustomize.NAMES:
         spec = importlib.util.find_spec(name)
@@ -131,7 +131,7 @@ def _sources() -> dict[str, str]:
             raise Failure(f"{name} is not installed beside this command: pip install truststore-inject", MISSING)
         package = spec.submodule_search_locations[0]
         parents = {os.path.dirname(package): None}
-        with contextlib.suppress(metadata.PackageNotFoundError):  # in an editable install they lie apart
+        with contextlib.suppress(metadata.PackageNotFoundError):  # in an editable install they are apart
             parents[str(metadata.distribution(name).locate_file(""))] = None
         info = [path for parent in parents for path in glob.glob(f"{glob.escape(parent)}/{name}-*.dist-info")]
         for folder in [package, *info]:
@@ -140,7 +140,7 @@ def _sources() -> dict[str, str]:
 
 
 def _below(folder: str, start: str) -> dict[str, str]:
-    """The files below `folder` without the byte code, by their path from `start`."""
+    """The files under `folder`, without byte code, by their path from `start`."""
     found = {}
     for directory, folders, names in os.walk(folder):
         folders[:] = [entry for entry in folders if entry != "__pycache__"]
@@ -151,7 +151,7 @@ def _below(folder: str, start: str) -> dict[str, str]:
 
 
 def _folder_name(sources: dict[str, str]) -> str:
-    """With a digest of all that is in it: another content is another directory, and a change of the block switches."""
+    """With a digest of its content: other content means another directory, and changing the block switches to it."""
     return f"truststore-inject-{__version__}-{_digest(sources)}"
 
 
@@ -169,7 +169,7 @@ def _is_whole(folder: str) -> bool:
 
 
 def _copy(base: Base, sources: dict[str, str], folder: str) -> bool:
-    """Make the private directory, if it is not there; whether it was made."""
+    """Make the private directory, if it is not there.  Return whether it was made."""
     if os.path.isdir(folder) and _is_whole(folder):
         return False
     new = tempfile.mkdtemp(prefix=_files.PREFIX, dir=base.stdlib)
@@ -190,13 +190,13 @@ def _copy(base: Base, sources: dict[str, str], folder: str) -> bool:
 
 
 def _replace(path: str, data: bytes) -> None:
-    """A link stays, and so do mode and owner of the file that it names."""
+    """Write the file.  A link stays, and so do the mode and owner of the file that it names."""
     target = os.path.realpath(path)
     _files.replace(target, data, like=os.stat(target) if os.path.exists(target) else None)
 
 
 def _compile(base: Base, path: str) -> None:
-    """Byte code, which most users of a base cannot write.  Without it a start is slower, and no more."""
+    """Write byte code, which most users of a base cannot.  Without it a start is only slower."""
     with contextlib.suppress(Failure):
         base.compile(path)
 

@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _only_file() -> str:
     """The store, if it is one file.  Raises `Failure`."""
     found = stores.describe()
-    if len(found["bundles"]) != 1 or stores.interpositions is not None:  # there it is trusted in addition
+    if len(found["bundles"]) != 1 or stores.interpositions is not None:  # there it is an addition to the store
         raise Failure("this store is not one file: name the FILE to write it to", MISSING)
     return str(found["bundles"][0])
 
@@ -81,7 +81,7 @@ def _absolute(file: str) -> str:
 
 
 def _anchors() -> dict[bytes, str]:
-    """Each anchor in the store once, DER, and where it lies.  Raises `Failure`."""
+    """Each anchor in the store once, as DER, and where it is.  Raises `Failure`."""
     anchors: dict[bytes, str] = {}
     try:
         for place, anchor in stores.listing():
@@ -102,7 +102,7 @@ def _anchors() -> dict[bytes, str]:
 
 
 def _described(anchors: dict[bytes, str]) -> list[dict[str, str]]:
-    """Whose each is (``subject``), where it lies (``place``), and its ``pem``."""
+    """For each anchor its ``subject``, the ``place`` where it is, and its ``pem``."""
     return [
         {"subject": _influences.subject(anchor), "place": place, "pem": ssl.DER_cert_to_PEM_cert(anchor)}
         for anchor, place in anchors.items()
@@ -110,7 +110,7 @@ def _described(anchors: dict[bytes, str]) -> list[dict[str, str]]:
 
 
 def _pem_text(anchors: list[dict[str, str]]) -> str:
-    """With a comment line for each, in which some readers would find the beginning of a certificate."""
+    """With a comment line for each, escaped: some readers would find the beginning of a certificate in it."""
     blocks = []
     for anchor in anchors:
         comment = printable(f"# {anchor['subject']}, from {anchor['place']}").replace("-----", "- - -")
@@ -119,9 +119,9 @@ def _pem_text(anchors: list[dict[str, str]]) -> str:
 
 
 def _write_each(folder: str, anchors: list[dict[str, str]]) -> None:
-    """A file for each: update-ca-certificates makes no link by hash for a file of several.
+    """A file for each: update-ca-certificates makes no hash link for a file with several.
 
-    What an earlier export has written there and Windows does not trust any more goes.
+    What an earlier export wrote there and Windows no longer trusts is deleted.
     """
     names = {}
     for anchor in anchors:
@@ -138,7 +138,7 @@ def _write_each(folder: str, anchors: list[dict[str, str]]) -> None:
 
 
 def _write(path: str, text: str) -> None:
-    """Whole or not at all: a tool that reads meanwhile sees the old file or the new one.  Everybody may read it."""
+    """Whole or not at all: a tool that reads it meanwhile sees the old file or the new one.  Everybody may read it."""
     try:
         mode = os.lstat(path).st_mode
         is_link = stat.S_ISLNK(mode) and not os.readlink(path).startswith("/proc/")  # where /dev/stdout leads
@@ -155,7 +155,7 @@ def _write(path: str, text: str) -> None:
 
 
 def _lines(environment: dict[str, str], shell: str) -> list[str]:
-    """Raises `Failure` where they cannot say what the file is called."""
+    """The lines for that shell.  Raises `Failure` if they cannot hold the file's name."""
     encoding = sys.stdout.encoding if sys.stdout is not None else "utf-8"
     for path in environment.values():
         try:
@@ -173,7 +173,7 @@ def _quoted_for_fish(text: str) -> str:
 
 
 def _quoted_for_powershell(text: str) -> str:
-    """A typographic quotation mark ends a string, too, and is written twice, too.
+    """Typographic quotation marks end a string as well, and are doubled as well.
 
     https://learn.microsoft.com/en-us/powershell/module/microsoft.powershell.core/about/about_quoting_rules
     """

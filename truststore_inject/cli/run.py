@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """The command's exit code: on POSIX it takes the place of this process.  126, 127: it cannot be run, as in a shell.
+    """The command's exit code; on POSIX it replaces this process.  126 and 127: it cannot be run, as in a shell.
 
     With ``--check``: 0 if the command itself is reached, 1 if it is not.
     """
@@ -51,11 +51,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def environment(env: Mapping[str, str], *, python_only: bool = False) -> dict[str, str]:
-    """That of the command.  With ``TRUSTSTORE_INJECT=0`` it is `env`, unchanged."""
+    """The command's environment.  With ``TRUSTSTORE_INJECT=0`` it is `env`, unchanged."""
     if not _settings.enabled():
         return dict(env)
     _check_packages()
-    # An empty PYTHONPATH is none, but an empty entry in it is the current directory.
+    # An empty PYTHONPATH counts as none, but an empty entry in it is the current directory.
     rest = without_start_folder(env.get("PYTHONPATH", ""))
     pythonpath = f"{START_FOLDER}{os.pathsep}{rest}" if rest else START_FOLDER
     return {**({} if python_only else SWITCHES), **env, "PYTHONPATH": pythonpath}
@@ -73,14 +73,14 @@ def _check_packages() -> None:
         where = os.path.dirname(os.path.dirname(spec.origin))
         if os.path.realpath(where) != os.path.realpath(folder):
             raise Failure(
-                f"{name} is in {where}, truststore_inject in {folder}: run needs them in one folder, where pip install"
+                f"{name} is in {where}, truststore_inject in {folder}: run needs them in one folder, as pip install"
                 " puts them in a new environment",
                 MISSING,
             )
 
 
 def _program(name: str, env: Mapping[str, str]) -> str:
-    """The file that `name` means, as a shell looks for it."""
+    """The file that a shell would find for `name`."""
     found = shutil.which(name, path=env.get("PATH", os.defpath))
     if found is not None:
         return found
@@ -106,14 +106,14 @@ def _execute(program: str, command: list[str], env: Mapping[str, str]) -> int:
 
 def _replace(program: str, command: list[str], env: Mapping[str, str]) -> NoReturn:
     """Become the command."""
-    for name in ("SIGPIPE", "SIGXFZ", "SIGXFSZ"):  # Python ignores them, and what is ignored stays so: as in subprocess
+    for name in ("SIGPIPE", "SIGXFZ", "SIGXFSZ"):  # Python ignores them, and so would the command
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_DFL)
     os.execve(program, command, env)
 
 
 def _wait(program: str, command: list[str], env: Mapping[str, str]) -> int:
-    """Windows has no exec that its shells wait for.  Ctrl-C goes to both processes; what it means the command says."""
+    """Windows has no exec that its shells wait for.  Ctrl-C goes to both processes: the command decides about it."""
     with subprocess.Popen([program, *command[1:]], env=env) as child:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if hasattr(signal, "SIGBREAK"):

@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _reason(found: Status) -> str:
-    """Why it is active or not, and whom that concerns."""
+    """Why it is active or not, and which environments that concerns."""
     base = _sitecustomize.covering()
     here = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     if found.active:
@@ -85,7 +85,7 @@ def _site_directories() -> list[str]:
 
 
 def _start_files(directories: Sequence[str] | None = None) -> list[str]:
-    """What site runs of ours; a ``.start`` file switches off the ``.pth`` file beside it (PEP 829)."""
+    """Our files that site runs; a ``.start`` file switches off the ``.pth`` file beside it (PEP 829)."""
     kinds = (["start"] if sys.version_info >= (3, 15) else []) + ([] if _PEP_829_ALONE else ["pth"])
     found = []
     for directory in _site_directories() if directories is None else directories:
@@ -108,7 +108,7 @@ def _changed(store: dict[str, Any]) -> str | None:
 
 
 def _patch(name: str, patch: dict[str, str], active: bool) -> dict[str, str]:
-    """What ``waiting`` means: the library may not be installed, or waits in vain."""
+    """What ``waiting`` means: the library may not be installed, or may never be patched."""
     if patch["state"] != "waiting":
         return patch
     if PathFinder.find_spec(name) is None:
@@ -137,7 +137,7 @@ def _show(report: dict[str, Any]) -> None:
     store = report["store"]
     places = [*store["directories"], *store["bundles"]]
     if store["source"] is not None:
-        count = "the" if store["anchors"] is None else store["anchors"]  # not every operating system says how many
+        count = "the" if store["anchors"] is None else store["anchors"]  # not every operating system tells how many
         _line("store", f"{count} trust anchors in {' and '.join(places) or store['source']}")
         if places:
             _line("", f"from {store['source']}")
@@ -155,7 +155,7 @@ def _show(report: dict[str, Any]) -> None:
     say()
     _show_patches(report["patches"])
     clients = ", ".join(f"{name} {version}".strip() for name, version in report["clients"].items())
-    _lines("clients", [clients, "what they do is proved by truststore-inject check"])
+    _lines("clients", [clients, "truststore-inject check proves what they do"])
 
 
 def _show_entries(title: str, heading: str, entries: list[dict[str, str]]) -> None:
@@ -167,7 +167,7 @@ def _show_entries(title: str, heading: str, entries: list[dict[str, str]]) -> No
 
 
 def _show_patches(patches: dict[str, dict[str, str]]) -> None:
-    """Last, as they are many: the answer to a question is seldom among them."""
+    """Last, as there are many and they seldom answer a question."""
     waiting: dict[str, list[str]] = {}
     lines = []
     for name, patch in patches.items():

@@ -1,7 +1,7 @@
-"""pyOpenSSL has contexts and stores of its own; what loads a library's bundle into them gets the system store instead.
+"""pyOpenSSL has its own contexts and stores: where a library's bundle would be loaded into one, the system store is.
 
-Its ``set_default_verify_paths`` reads the places of the OpenSSL in cryptography's wheel: nothing on Windows, on macOS
-Homebrew's.  A context does not say whether it is a server's: there a bundle is replaced too.
+Its ``set_default_verify_paths`` reads the default locations of the OpenSSL in cryptography's wheel: none on Windows,
+Homebrew's on macOS.  A context does not tell whether it is a server's, so a bundle is replaced there too.
 https://www.pyopenssl.org/en/latest/api/ssl.html#OpenSSL.SSL.Context.set_default_verify_paths
 """
 
@@ -40,7 +40,7 @@ def _load_locations(
         asked = own("stores").request(*args, **kwargs)
     except Exception:  # the package was half removed meanwhile
         asked = None
-    if asked is None or not asked.carried:  # None: wrong arguments, stock says so in its own words
+    if asked is None or not asked.carried:  # None: wrong arguments, which stock reports in its own words
         wrapped(*args, **kwargs)
         return
     if asked.own:
@@ -72,7 +72,7 @@ def _add_store(holder: "Any", bundle: str | None = None) -> bool:
         return False
     from OpenSSL import crypto
 
-    seen, certificates = _parsed  # one look: another thread may replace it
+    seen, certificates = _parsed  # read once: another thread may replace it
     if seen != text:
         blocks = [block + _END for block in text.split(_END)[:-1]]
         certificates = [crypto.load_certificate(crypto.FILETYPE_PEM, block) for block in blocks]

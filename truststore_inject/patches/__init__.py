@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .._startup import PatchFinder
 
     class Patch(Protocol):
-        """What a patch file is."""
+        """The interface of a patch file."""
 
         def patch(self, module: ModuleType) -> str | None:
             """Patch the imported `module`; a second call changes nothing.
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
             """
 
         def unpatch(self, module: ModuleType) -> None:
-            """Put back exactly what `patch` replaced, also when it replaced only a part of it."""
+            """Put back exactly what `patch` replaced, even if it replaced only part of it."""
 
 
 def part(module: "ModuleType", name: str) -> "Any":
@@ -62,7 +62,7 @@ def own(name: str) -> "ModuleType":
 def system_bytes(bundle: str | None = None) -> bytes | None:
     """The system store as PEM in the place of a library's own `bundle`, see `stores._export.pem_bytes`.
 
-    None, too, if the package was half removed after this process started: the library's own default stays.
+    Also None if the package was half removed after this process started: the library's own default stays.
     """
     export = _export()
     text: bytes | None = None if export is None else export.pem_bytes(bundle)
@@ -70,17 +70,17 @@ def system_bytes(bundle: str | None = None) -> bytes | None:
 
 
 def system_file(bundle: str | None = None) -> str | None:
-    """As `system_bytes`, the path of a file: for what does not take bytes, see `stores._export.pem_file`."""
+    """As `system_bytes`, but the path of a file, for what takes no bytes, see `stores._export.pem_file`."""
     export = _export()
     path: str | None = None if export is None else export.pem_file(bundle)
     return path
 
 
 def is_default(named: object) -> bool:
-    """Whether the CA file `named` means default trust, see `stores._defaults`.  Nothing does, too.
+    """Whether the CA file `named` means default trust, see `stores._defaults`.  So does naming none.
 
-    The machine's own bundle does if that is the store, and the settings add something to it.  A path is taken as the
-    user's own, too, if the package was half removed after this process started.
+    The machine's own bundle does if it is the store and the settings add something to it.  If the package was half
+    removed after this process started, a path counts as the user's own.
     """
     if named is None or named == "":
         return True
@@ -100,7 +100,7 @@ def default_file(named: object = None) -> str | None:
     """`system_file` in the place of `named`; None if that is the user's own, or there is no store."""
     try:
         bundle = os.path.abspath(os.fsdecode(named)) if named else None  # type: ignore[arg-type]
-    except Exception:  # it is no path, or there is no current directory
+    except Exception:  # not a path, or there is no current directory
         return None
     return system_file(bundle) if is_default(named) else None
 
@@ -121,7 +121,7 @@ late: "set[str]" = set()
 
 
 class Submodule:
-    """What a patch file is, for one submodule of its library."""
+    """A `Patch` for one submodule of a library."""
 
     def __init__(self, patch: "Callable[[ModuleType], str | None]", unpatch: "Callable[[ModuleType], None]") -> None:
         self.patch = patch

@@ -1,6 +1,6 @@
-"""ADBC's driver for PostgreSQL carries a libpq whose OpenSSL looks below /etc/ssl for ``sslrootcert=system``.
+"""ADBC's driver for PostgreSQL carries a libpq whose OpenSSL looks under /etc/ssl for ``sslrootcert=system``.
 
-That is Debian's place; on Red Hat's systems nothing is there.
+That is Debian's location; on Red Hat's systems there is nothing.
 """
 
 from . import libpq, wrapping

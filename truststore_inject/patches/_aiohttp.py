@@ -1,4 +1,4 @@
-"""aiohttp keeps one context for all connectors: made at its import, before 3.10.6 when it is first needed."""
+"""aiohttp keeps one context for all connectors: made when it is imported; before 3.10.6, when it is first needed."""
 
 from . import part
 

@@ -1,4 +1,4 @@
-"""PyAV's TLS library looks for anchors in one place, Red Hat's in the wheels, where nobody names a ``ca_file``.
+"""Unless a ``ca_file`` is named, PyAV's TLS library looks for anchors in one place, which in the wheels is Red Hat's.
 
 https://ffmpeg.org/ffmpeg-protocols.html#tls
 """
@@ -41,7 +41,7 @@ def _open(wrapped: "Callable[..., Any]", instance: "Any", args: "tuple[Any, ...]
     given = {**dict(zip(_PARAMETERS, args, strict=False)), **kwargs}
     path = default_file(_named(given)) if _reads_url(given) else None
     if path is not None:
-        # They go before `options`, which are the streams' too.
+        # These take precedence over `options`, which are the streams' too.
         ours = {**(given.get("container_options") or {}), "ca_file": path}
         if len(args) > _CONTAINER_OPTIONS:
             args = (*args[:_CONTAINER_OPTIONS], ours, *args[_CONTAINER_OPTIONS + 1 :])
@@ -57,7 +57,7 @@ def _reads_url(given: "dict[str, Any]") -> bool:
 
 
 def _named(given: "dict[str, Any]") -> object:
-    """The CA file that the program names.  What is no mapping of options counts as one: stock says so."""
+    """The CA file that the program names.  Options that are not a mapping count as one: stock reports them."""
     for name in ("container_options", "options"):
         options = given.get(name) or {}
         if not isinstance(options, dict):

@@ -1,6 +1,6 @@
-"""couchbase's C++ core looks for anchors below /etc/ssl, Debian's place, and in a list that is compiled in.
+"""couchbase's C++ core looks for anchors under /etc/ssl, Debian's location, and in a compiled-in list.
 
-For the hosts of Couchbase Capella it has a CA compiled in, which it forgets where a file is named: they stay in stock.
+For the hosts of Couchbase Capella it has a compiled-in CA, which it ignores once a file is named: these are left alone.
 https://docs.couchbase.com/python-sdk/current/howtos/managing-connections.html
 """
 

@@ -1,6 +1,6 @@
-"""curl_cffi gives certifi's bundle to its libcurl, where no variable and no OpenSSL default names another.
+"""curl_cffi gives certifi's bundle to its libcurl, unless a variable or OpenSSL's default names another.
 
-What names one (``CURL_CA_BUNDLE``, ``verify=``) is the user's own and goes another way.
+A file named by ``CURL_CA_BUNDLE`` or ``verify=`` is the user's own, and does not come this way.
 """
 
 import os

@@ -40,7 +40,7 @@ def patch(module: "ModuleType") -> str | None:
 
 
 def unpatch(module: "ModuleType") -> None:
-    """Give the loader its own ``get_data`` back.  What the core has read it keeps, for as long as the process lives."""
+    """Give the loader its own ``get_data`` back.  The core keeps what it has read as long as the process lives."""
     loader, ours = _loaders.get(module, (None, None))
     if loader is not None and vars(loader).get("get_data") is ours:
         del loader.get_data  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Under httpx: the note of a refused handshake, which httpcore's connection pool cuts off.
+"""Under httpx: the note on a refused handshake, which httpcore's connection pool drops.
 
 It raises ``ConnectError(refusal)`` ``from None``, so a traceback shows neither the refusal nor its note.
 https://github.com/encode/httpcore/blob/master/httpcore/_sync/connection_pool.py (``raise exc from None``)

@@ -1,4 +1,4 @@
-"""httpr has anchors compiled in, where nobody names a ``ca_cert_file``, the variable ``HTTPR_CA_BUNDLE`` neither."""
+"""httpr uses compiled-in anchors, unless ``ca_cert_file`` or the variable ``HTTPR_CA_BUNDLE`` names a file."""
 
 import os
 import sys
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-# Of each patched module, what is its client's ``__new__``.
+# For each patched module, its client's ``__new__``.
 _replaced: "dict[ModuleType, Any]" = {}
 
 
 def patch(module: "ModuleType") -> str | None:
-    """Replace ``__new__`` of the client: that is what takes the arguments, also of the asynchronous one.
+    """Replace the client's ``__new__``, which takes the arguments, also those of the asynchronous client.
 
     Not with wrapt: before 1.17 it fails where a function in C has that name.
     """

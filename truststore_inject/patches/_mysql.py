@@ -1,6 +1,6 @@
 """mysql-connector-python's C extension: its OpenSSL looks at a place that exists on no machine, /usr/local/mysql/ssl.
 
-So ``ssl_verify_cert`` without ``ssl_ca`` refuses everybody there.  With ``use_pure`` it uses Python's ``ssl``.
+So ``ssl_verify_cert`` without ``ssl_ca`` refuses every server there.  With ``use_pure`` it uses Python's ``ssl``.
 https://dev.mysql.com/doc/connector-python/en/connector-python-connectargs.html
 """
 

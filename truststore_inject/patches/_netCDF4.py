@@ -30,7 +30,7 @@ def patch(module: "ModuleType") -> str | None:
 
 
 def unpatch(module: "ModuleType") -> None:
-    """Give certifi's file back to it, except where somebody has chosen another meanwhile."""
+    """Give certifi's file back to it, unless another was chosen meanwhile."""
     stock, ours = _replaced.pop(module, (None, None))
     if ours is not None and module.rc_get(_KEY) == ours:
         module.rc_set(_KEY, stock)

@@ -1,6 +1,6 @@
-"""pipx takes ``PYTHONPATH`` from pip and from the applications that it starts: the folder of ``run`` stays in it.
+"""pipx clears ``PYTHONPATH`` for pip and for the applications that it starts: the folder of ``run`` stays in it.
 
-It does that for what Homebrew puts there (https://github.com/pypa/pipx/issues/233), and that goes as ever.
+It does so because of what Homebrew puts there (https://github.com/pypa/pipx/issues/233), which still goes.
 """
 
 import os

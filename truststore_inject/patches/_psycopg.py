@@ -1,4 +1,4 @@
-"""psycopg's binary wheel brings an OpenSSL whose own places exist on no machine: ``sslrootcert=system`` fails there.
+"""psycopg's binary wheel brings an OpenSSL whose default locations exist nowhere: ``sslrootcert=system`` fails there.
 
 https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-SSLROOTCERT
 """

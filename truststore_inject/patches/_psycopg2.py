@@ -1,4 +1,4 @@
-"""psycopg2's binary wheel brings an OpenSSL whose own places exist on no machine: ``sslrootcert=system`` fails there.
+"""psycopg2's binary wheel brings an OpenSSL whose default locations exist nowhere: ``sslrootcert=system`` fails there.
 
 https://github.com/psycopg/psycopg/issues/928
 """
@@ -37,7 +37,7 @@ def _with_system_store(module: "ModuleType", dsn: str) -> str:
     """`dsn` with a file in the place of ``system``; `module` is ``psycopg2.extensions``."""
     try:
         given = module.parse_dsn(dsn)
-    except Exception:  # not a string, or not libpq's: stock says so in its own words
+    except Exception:  # not a string, or not libpq's: stock reports it in its own words
         return dsn
     ours = libpq.trust(given)
     return str(module.make_dsn(dsn, **ours)) if ours else dsn

@@ -1,4 +1,4 @@
-"""pulsar-client gives certifi's file to its C++ core where nobody names ``tls_trust_certs_file_path``."""
+"""pulsar-client gives certifi's file to its C++ core, unless ``tls_trust_certs_file_path`` is named."""
 
 from . import default_file, wrapping
 

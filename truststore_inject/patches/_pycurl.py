@@ -1,9 +1,9 @@
 """libcurl's default CA is a path that was fixed when it was built, or that pycurl finds; a handle's options replace it.
 
-So ``pycurl.Curl`` becomes a class that is derived from stock's: whoever derives from it, asks `isinstance` or pickles
-it meets a class as before.  A handle is given the store as bytes: no file can be swept away from under it, or need be
-opened by a user that the process became.  A CA that the program gives to a handle takes the place of the default, as
-ever; libcurl prefers bytes to a path, so ours are taken away where the program sets a path.
+So ``pycurl.Curl`` becomes a subclass of stock's: subclassing it, `isinstance` and pickling work as before.  A handle is
+given the store as bytes: there is no file that can be swept away, or that another user, whom the process became, has to
+open.  A CA that the program gives to a handle replaces the default, as usual; libcurl prefers bytes to a path, so ours
+are removed where the program sets a path.
 https://curl.se/libcurl/c/CURLOPT_CAINFO_BLOB.html
 """
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-# Of each patched module: stock's class and ours.
+# For each patched module: stock's class and ours.
 _replaced: "dict[ModuleType, tuple[type, type]]" = {}
 
 
@@ -50,7 +50,7 @@ def _derive(module: "ModuleType") -> type:
     }
 
     def give_store(handle: "Any", path_option: int) -> None:
-        """Let the store be the default: as bytes, or as a path, which one of the program's replaces by itself."""
+        """Make the store the default: as bytes, or as a path, which a path of the program's simply replaces."""
         if module not in _replaced:
             return
         text = system_bytes()

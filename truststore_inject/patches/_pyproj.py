@@ -1,4 +1,4 @@
-"""pyproj gives certifi's file to PROJ's libcurl, where no variable names another.
+"""pyproj gives certifi's file to PROJ's libcurl, unless a variable names another.
 
 A variable that holds a library's bundle counts as unset: pyogrio, fiona and rasterio put certifi's file there.
 https://pyproj4.github.io/pyproj/stable/transformation_grids.html
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # What PROJ looks at: https://proj.org/en/stable/usage/network.html
 _VARIABLES = ("PROJ_CURL_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
-# The arguments of the last call that stock would have answered in another way.
+# The arguments of the last call that stock would have handled differently.
 _last: "dict[ModuleType, tuple[tuple[Any, ...], dict[str, Any]]]" = {}
 
 
@@ -33,7 +33,7 @@ def patch(module: "ModuleType") -> str | None:
         _last.pop(module, None)
         try:
             path = _choose(args[0] if args else kwargs.get("ca_bundle_path"))
-        except Exception:  # it is no path: stock says so; or certifi is not there
+        except Exception:  # not a path, which stock reports; or there is no certifi
             path = None
         if path is None:
             wrapped(*args, **kwargs)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import ssl
     from types import ModuleType
 
-# Of each patched module: its DEFAULT_CA_BUNDLE_PATH, and what stands in for it.
+# For each patched module: its DEFAULT_CA_BUNDLE_PATH, and what stands in for it.
 _replaced: "dict[ModuleType, tuple[str, str]]" = {}
 
 

@@ -1,11 +1,11 @@
 """The three methods of ``ssl.SSLContext`` through which a context gets its trust anchors.
 
-They are replaced in place, on the real class.  Another class in its place misses whoever imported the name before,
-recurses in the property setters (https://github.com/sethmlarson/truststore/issues/121), and changes contexts that were
+They are replaced in place, on the real class.  A replacement class would miss code that imported the name earlier,
+recurse in the property setters (https://github.com/sethmlarson/truststore/issues/121), and change contexts that were
 never meant for the system store.
 
 And ``get_default_verify_paths``, which names the store to libraries with a TLS stack of their own; and the two
-``do_handshake``, which the standard library and asyncio pass: a refusal says there what to do about it.
+``do_handshake`` that the standard library and asyncio go through: a refusal gets a note there, on what to do about it.
 
 Where the operating system verifies (Windows, macOS), the store has more to replace on the same class; that is done when
 the first context gets default trust.
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 _METHODS = ("load_default_certs", "set_default_verify_paths", "load_verify_locations")
 
-# For each class that was patched: its module, the replacements, and what the class had of its own under their names.
+# For each class that was patched: its module, the replacements, and what the class itself had under their names.
 # More than one class: importlib.reload(ssl) makes a new one, and gevent and eventlet import a second ssl module.
 _replaced: "dict[type | ModuleType, tuple[ModuleType, dict[str, object], dict[str, object]]]" = {}
-# Those of them that are patched wholly: not while a patch is made or taken back, nor after an interrupt (Ctrl-C) in it.
+# Those that are patched completely: not while a patch is made or undone, nor after an interrupt (Ctrl-C) in between.
 _whole: "set[type]" = set()
-# Those on which the store has replaced what it needs too: where the operating system verifies.
+# Those on which the store, too, has replaced what it needs: where the operating system verifies.
 _interposed: "set[type]" = set()
 _lock = RLock()
 
@@ -45,7 +45,7 @@ def patch(module: "ModuleType") -> None:
     if cls in _whole:
         return
     if cls in _replaced:
-        unpatch(module)  # what an interrupt has left of it
+        unpatch(module)  # what an interrupt left behind
     for holder, replacements in {
         cls: _replacements(module, cls),
         module: _paths(module),
@@ -94,7 +94,7 @@ def _put_back(cls: "type | ModuleType", names: "Iterable[str] | None" = None) ->
 
 
 def _interpose(cls: type, interpositions: "Callable[[], dict[str, object]]") -> bool:
-    """Replace what the store has to, once.  False if the patch was taken back meanwhile."""
+    """Replace what the store needs to, once.  False if the patch was undone meanwhile."""
     try:
         _lock.acquire()  # two threads would wrap each other's
         if cls not in _whole:
@@ -104,7 +104,7 @@ def _interpose(cls: type, interpositions: "Callable[[], dict[str, object]]") -> 
             try:
                 _replace(cls, attributes)
                 _interposed.add(cls)
-            except BaseException:  # an interrupt (Ctrl-C): half of it would refuse everybody
+            except BaseException:  # an interrupt (Ctrl-C): half of it would refuse every server
                 _put_back(cls, attributes)
                 raise
         return True
@@ -139,8 +139,8 @@ def _replacements(module: "ModuleType", cls: type) -> "dict[str, object]":
         return bool(stores.load(context, stock, instead_of))
 
     def is_client(context: "ssl.SSLContext") -> bool:
-        # A server verifies its clients: the anchors for that are chosen on purpose, and a bundle there is one of them.
-        # Nor is it one that is no context at all: stock says so.
+        # A server verifies its clients: the anchors for that are chosen on purpose, a bundle too.  Something that is no
+        # context at all is stock's to report.
         try:
             return bool(context.protocol != module.PROTOCOL_TLS_SERVER)
         except Exception:
@@ -192,9 +192,9 @@ def _replacements(module: "ModuleType", cls: type) -> "dict[str, object]":
 
 
 class _Method:
-    """In the place of a method of C: for pickle, inspect, typing and unittest.mock it is what it stands for.
+    """Stands in for a method in C: pickle, inspect, typing and unittest.mock treat it as they treat the original.
 
-    A function is not: ``mock.patch.object(..., autospec=True)`` hands `self` on to what takes its place.
+    Not so a function: ``mock.patch.object(..., autospec=True)`` passes `self` on to what replaces it.
     """
 
     def __init__(self, module: "ModuleType", stock: "Any", function: "Callable[..., None]") -> None:
@@ -213,13 +213,13 @@ class _Method:
         return getattr, (self._module.SSLContext, self.__name__)
 
 
-_Method.__name__ = "function"  # by which people tell a method that is patched from one of C
+_Method.__name__ = "function"  # by which people tell a patched method from one in C
 
 
 def _paths(module: "ModuleType") -> "dict[str, object]":
     """``get_default_verify_paths``, which pyarrow and pygit2 ask for a file to give to a TLS stack of their own.
 
-    Where OpenSSL by itself does not read all of the store, it names a file that holds it.
+    Where OpenSSL itself does not read all of the store, it names a file that holds it all.
     https://github.com/apache/arrow/issues/37001
     """
     stock = module.get_default_verify_paths
@@ -245,7 +245,7 @@ def _paths(module: "ModuleType") -> "dict[str, object]":
 def _handshakes(module: "ModuleType") -> "dict[type, dict[str, object]]":
     """``do_handshake`` of the two classes, with a note on a refusal; nothing before Python 3.11, which has no notes.
 
-    A class without one (a second ssl module may lack it) is left alone: the note is a help, not a need.
+    A class without one (a second ssl module may lack it) is left alone: the note is a convenience.
     """
     if sys.version_info < (3, 11):
         return {}

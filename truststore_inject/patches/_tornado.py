@@ -1,4 +1,4 @@
-"""tornado keeps one client context: before 6.6 made when tornado is imported, since then when it is first needed."""
+"""tornado keeps one client context: made when it is imported; since 6.6, when it is first needed."""
 
 import sys
 

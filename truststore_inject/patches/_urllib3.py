@@ -1,6 +1,6 @@
 """urllib3 uses ``ssl``, except for its contrib.pyopenssl, which has a context class of its own.
 
-That class lacks the ``load_default_certs`` that urllib3 calls when nobody names a CA: stock trusts nothing there.
+That class lacks the ``load_default_certs`` that urllib3 calls when no CA is named: stock trusts nothing there.
 """
 
 from . import Submodule, submodules

@@ -1,4 +1,4 @@
-"""ydb carries a bundle as the text of a module, and gives it to grpc where nobody names ``root_certificates``."""
+"""ydb carries a bundle as the text of a module, and gives it to grpc unless ``root_certificates`` is named."""
 
 import sys
 

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
-# What must be as in a new context of the library's: else somebody made this one theirs, and it is left as it is.
+# What must be as in a new context of the library's: otherwise the program has changed this one, and it is left alone.
 # Not verify_flags: TRUSTSTORE_INJECT_X509_STRICT may change them.
 _SETTINGS = ("protocol", "verify_mode", "check_hostname", "options", "minimum_version", "maximum_version")
 
@@ -18,7 +18,7 @@ _renewed: "list[tuple[ModuleType, str, ssl.SSLContext, ssl.SSLContext]]" = []
 def renew(
     modules: "Iterable[ModuleType]", name: str, make: "Callable[[], ssl.SSLContext]", known: "Iterable[bytes]"
 ) -> str | None:
-    """Let the global `name` of `modules`, one context, be what `make`, the library's own way, gives now.
+    """Replace the context that is the global `name` of `modules` by a new one of `make`, the library's own function.
 
     `known` are the anchors (DER) that the old context was made with.  Return the reason if it stays as it is.
     """
@@ -38,7 +38,7 @@ def renew(
 
 
 def put_back(module: "ModuleType") -> None:
-    """Put the contexts of `module` back, except where somebody replaced ours."""
+    """Put the contexts of `module` back, unless somebody has replaced ours."""
     for entry in [entry for entry in _renewed if entry[0] is module]:
         _, name, old, new = entry
         if getattr(module, name, None) is new:
@@ -47,7 +47,7 @@ def put_back(module: "ModuleType") -> None:
 
 
 def renew_cached(make: "Any", *arguments: object, known: "Iterable[bytes]") -> str | None:
-    """Let the context that `make`, a function under `functools.lru_cache`, keeps be what it gives now.
+    """Renew the context that `make`, a function under `functools.lru_cache`, has cached.
 
     Return the reason if it stays as it is.
     """
@@ -73,7 +73,7 @@ def _keep_own(old: "ssl.SSLContext", new: "ssl.SSLContext", known: "Iterable[byt
 
 
 def stock_anchors() -> list[bytes]:
-    """The anchors (DER) of a stock default context; those in a hashed directory are not among them, stock has it so."""
+    """The anchors (DER) of a stock default context; as in stock, without those in a hashed directory."""
     import ssl  # here: a Python without it has libraries to patch too
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -1,7 +1,7 @@
 """GDAL, of which pyogrio, fiona and rasterio carry one each: the file that its libcurl reads anchors from.
 
 At import they put certifi's file into ``GDAL_CURL_CA_BUNDLE``, a variable, unless it is set.  An option of that name
-goes before the variable, and no child of this process inherits it.
+takes precedence over the variable, and no child of this process inherits it.
 https://gdal.org/en/stable/user/configoptions.html
 """
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 _OPTION = "GDAL_CURL_CA_BUNDLE"
 
-# What was in force in each patched module's GDAL, and the system store that is now.
+# For each patched module: what was in force in its GDAL, and the system store that is now.
 _replaced: "dict[ModuleType, tuple[str, str]]" = {}
 
 
 def use_system_store(module: "ModuleType", get: "Get", set_: "Set") -> str | None:
-    """Let the option name the system store, if a library's own bundle is in force.  Else return the reason.
+    """Make the option name the system store, if a library's own bundle is in force.  Otherwise return the reason.
 
     ``get(name)`` is the value in force, of the option or of the variable; ``set_(name, None)`` unsets the option.
     """
@@ -43,7 +43,7 @@ def use_system_store(module: "ModuleType", get: "Get", set_: "Set") -> str | Non
 
 
 def put_back(module: "ModuleType", get: "Get", set_: "Set") -> None:
-    """Let what was in force be in force again, except where somebody has chosen another meanwhile."""
+    """Put back what was in force, unless another was chosen meanwhile."""
     stock, ours = _replaced.pop(module, (None, None))
     if ours is None or get(_OPTION) != ours:
         return

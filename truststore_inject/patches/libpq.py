@@ -1,6 +1,6 @@
 """libpq, of which psycopg, psycopg2 and ADBC's driver carry one each: what ``sslrootcert=system`` means to it.
 
-That is OpenSSL's own places, and those of an OpenSSL in a wheel may exist on no machine.  Such a connection gets the
+It means OpenSSL's default locations, and those of an OpenSSL in a wheel may exist nowhere.  Such a connection gets the
 system store as a file.
 https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-SSLROOTCERT
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _VARIABLES = {"sslrootcert": "PGSSLROOTCERT", "sslmode": "PGSSLMODE"}
 
-# In a string of keywords, a value may stand in quotes; a backslash escapes what follows it.
+# In a keyword string, a value may be quoted; a backslash escapes the next character.
 _PAIR = re.compile(r"\s*([^\s=]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?!')(?:[^\s\\]|\\.)*))(?=\s|$)", re.DOTALL)
 _URI = re.compile(r"postgres(?:ql)?://(?:[^@/]*@)?[^?]*\??(.*)", re.DOTALL)
 
@@ -83,7 +83,7 @@ def _value(name: str, given: "Mapping[str, object]") -> object:
 
 
 def _service(name: str, file: object) -> dict[str, str]:
-    """What a file of services says of that one.  Raises `LookupError` if it cannot be told.
+    """What the service file says about this service.  Raises `LookupError` if that cannot be told.
 
     https://www.postgresql.org/docs/current/libpq-pgservice.html
     """
@@ -111,7 +111,7 @@ def _section(name: str, lines: "Iterable[str]") -> "dict[str, str] | None":
                 settings = {}
         elif settings is not None and line and not line.startswith("#"):
             if line.startswith("ldap"):
-                raise LookupError(line)  # a directory service says it
+                raise LookupError(line)  # an LDAP server has the answer
             key, _, value = line.partition("=")
             settings.setdefault(key, value)
     return settings

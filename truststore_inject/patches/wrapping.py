@@ -1,8 +1,8 @@
 """Functions of third-party libraries are wrapped here.
 
-A function in Python gets a function in Python in its place, which binds, pickles and is introspected as it was.  wrapt
-is for what is more than that: to import it costs 45 ms, and it imports asyncio, and with it ssl, which gevent has to
-patch before anybody else imports it (https://github.com/gevent/gevent/issues/1016).
+A Python function is replaced by a Python function, which binds, pickles and is introspected as before.  wrapt is for
+everything else: importing it costs 45 ms, and it imports asyncio and so ssl, which gevent has to patch before anybody
+else imports it (https://github.com/gevent/gevent/issues/1016).
 """
 
 TYPE_CHECKING = False
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     Wrapper = Callable[[Callable[..., Any], Any, "tuple[Any, ...]", "dict[str, Any]"], Any]
 
-# What holds the function, its name, what it had of its own under that name, and the wrapper.
+# What holds the function, its name, what the holder itself had under that name, and the wrapper.
 _wrapped: "list[tuple[object, str, object, object]]" = []
 
 _ABSENT = object()
@@ -20,7 +20,7 @@ _GENERATOR_OR_COROUTINE = 0x20 | 0x80 | 0x200  # the flags of a code object, see
 
 
 def wrap(holder: object, name: str, wrapper: "Wrapper") -> None:
-    """Let ``holder.name`` be ``wrapper(wrapped, instance, args, kwargs)``.  A second call changes nothing."""
+    """Replace ``holder.name`` by ``wrapper(wrapped, instance, args, kwargs)``.  A second call changes nothing."""
     if any(entry[0] is holder and entry[1] == name for entry in _wrapped):
         return
     own = vars(holder).get(name, _ABSENT)

@@ -1,15 +1,15 @@
 # mypy: ignore-errors
 # ruff: noqa: E401, E402, I001, SIM102, UP036
-"""Arms the injection in each Python that a command under ``truststore-inject run`` starts, then makes way.
+"""Arms the injection in each Python that a command under ``truststore-inject run`` starts, then gets out of the way.
 
 ``run`` puts this folder in front of PYTHONPATH, and ``base`` writes the same code into a base's own sitecustomize.py.
-Any Python may come by, so this is valid in 2.7, too: one that is too old starts as if this file were not there.
-Only one sitecustomize runs, the first on ``sys.path``, so this one goes on with the one that it hides.
+Any Python may run it, so it is valid in 2.7, too: one that is too old starts as if this file were not there.
+Only one sitecustomize runs, the first on ``sys.path``, so this one then runs the one that it hides.
 """
 
 
 def _truststore_inject():
-    import os, sys  # and no more than that: what a bare interpreter has loaded, and the package
+    import os, sys  # nothing but what a bare interpreter has loaded, and the package
 
     off = os.environ.get("TRUSTSTORE_INJECT", "").strip().lower() in ("0", "false", "no", "off")
     if off or sys.version_info < (3, 10) or "truststore_inject._startup" in sys.modules:
@@ -20,7 +20,7 @@ def _truststore_inject():
     names = ("truststore", "truststore_inject", "wrapt")
 
     class TruststoreInjectFinder:
-        """Asked last, and answers for these names only: what an environment has itself wins."""
+        """Asked last, and for these names only: what an environment has of its own wins."""
 
         def find_spec(self, name, path=None, target=None):
             return PathFinder.find_spec(name, [folder]) if name in names else None
@@ -43,7 +43,7 @@ del _truststore_inject
 
 
 def _next_sitecustomize():
-    """Where the sitecustomize is that this file hides."""
+    """Find the sitecustomize that this file hides."""
     import os, sys
 
     path = sys.path[sys.path.index(os.path.dirname(__file__)) + 1 :]
