@@ -1,16 +1,19 @@
 """Stores that nobody chose: random layouts and variables, and what stock Python and the package say of the same servers.
 
-    python tests/random_stores.py --layouts 2000 [--seed N]
+    python tests/random_stores.py --layouts 2000 [--seed N] [--without-sharing]
 
 Each layout is laid over the machine's places in a private mount namespace, twice with the same seed: for a stock Python that
 is told what the contract says (DESIGN: default trust is the store; a library's bundle means the store; what a program names
-is exact), and for one with the package, which is told nothing.  Their verdicts have to be equal, in both directions.
+is exact), and for one with the package, which is told nothing.  Their verdicts have to be equal, in both directions.  With
+--without-sharing OpenSSL's own functions cannot be called.  Then it cannot be asked whether it finds a file under its name,
+so that one thing is left out: names that are made with MD5.
 """
 
 from __future__ import annotations
 
 import argparse
 import datetime
+import importlib.util
 import json
 import os
 import random
@@ -102,8 +105,8 @@ def make_kit(folder: Path) -> dict[str, Any]:
 class Layout:
     """Lays files and variables, and remembers in words what they are."""
 
-    def __init__(self, kit: dict[str, Any], seed: str) -> None:
-        self.kit, self.random, self.said = kit, random.Random(seed), []
+    def __init__(self, kit: dict[str, Any], seed: str, sharing: bool = True) -> None:
+        self.kit, self.random, self.said, self.sharing = kit, random.Random(seed), [], sharing
         for folder in (Path("/etc/ssl"), OPENSSLDIR, OWN):
             for entry in folder.iterdir() if folder.is_dir() else ():
                 if entry.name != "openssl.cnf":
@@ -161,7 +164,8 @@ class Layout:
             ca = self.kit["cas"][name]
             how = self.random.choice(
                 ["hash"] * 5
-                + ["md5", "unhashed", "dangling", "gap", "capitals", "second", "unreadable", "empty", "reject"]
+                + ["md5"] * self.sharing
+                + ["unhashed", "dangling", "gap", "capitals", "second", "unreadable", "empty", "reject"]
             )
             # What OpenSSL makes of a file beside a broken one of the same name depends on the order of the directory.
             if how in ("dangling", "empty", "unreadable") and ca["hash"] in named:
@@ -446,6 +450,7 @@ PROGRAMS = (
 
 def judge_all(work: dict[str, Any]) -> list[Any]:
     kit, verdicts = work["kit"], []
+    assert work["sharing"] == (importlib.util.find_spec("_ctypes").origin != str(Path(work["folder"]) / "_ctypes.py"))
     carry(kit)
     os.chdir("/etc")
     servers = {}
@@ -470,7 +475,7 @@ def judge_all(work: dict[str, Any]) -> list[Any]:
         raise AssertionError("the handshake does not end")
 
     for number in range(work["layouts"]):
-        layout = Layout(kit, f"{work['seed']}-{number}")
+        layout = Layout(kit, f"{work['seed']}-{number}", work["sharing"])
         # Of two anchors with one subject OpenSSL takes the first.  Where one is in the directory and the other in the bundle,
         # no order is stock's: what either accepts has to be accepted, and what is rejected is rejected.
         ons = (
@@ -496,22 +501,26 @@ def best(said: list[str]) -> str:
 # --- the comparison ---
 
 
-def compare(folder: Path, layouts: int, seed: int, programs: int = 4) -> list[str]:
+def compare(folder: Path, layouts: int, seed: int, programs: int = 4, sharing: bool = True) -> list[str]:
     """Each difference in words; `folder` is a new one."""
     from machines import Machine
 
     (folder / "kit").mkdir(parents=True)
+    if not sharing:
+        (folder / "_ctypes.py").write_text("raise ImportError('not here')")
     kit = make_kit(folder / "kit")
     answers = []
     for stock in (True, False):
         machine = Machine(folder / f"machine-{stock}")
         for place in ("/etc/ssl/x", "/etc/corp/x", "/etc/carried/x", f"{OPENSSLDIR}/x"):
             machine.path(place)
-        work = {"kit": kit, "layouts": layouts, "seed": seed, "programs": programs, "stock": stock}
+        work = {
+            "kit": kit, "layouts": layouts, "seed": seed, "programs": programs, "stock": stock, "sharing": sharing,
+            "folder": str(folder),
+        }  # fmt: skip
         (folder / f"work-{stock}.json").write_text(json.dumps(work))
-        result = machine.run(
-            machine.python, __file__, "judge", folder / f"work-{stock}.json", TRUSTSTORE_INJECT="0" if stock else "1"
-        )
+        variables = {"TRUSTSTORE_INJECT": "0" if stock else "1", "PYTHONPATH": str(folder)}
+        result = machine.run(machine.python, __file__, "judge", folder / f"work-{stock}.json", **variables)
         assert result.returncode == 0, result.stderr
         answers.append(json.loads(result.stdout.splitlines()[-1]))
     differences = []
@@ -533,12 +542,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--layouts", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    parser.add_argument("--without-sharing", action="store_true")
     options = parser.parse_args()
     count = 0
     for start in range(0, options.layouts, AT_ONCE):
         seed, layouts = options.seed + start // AT_ONCE, min(AT_ONCE, options.layouts - start)
         with tempfile.TemporaryDirectory() as folder:
-            differences = compare(Path(folder) / "compared", layouts, seed)
+            differences = compare(Path(folder) / "compared", layouts, seed, sharing=not options.without_sharing)
         count += len(differences)
         print(
             "\n\n".join([*differences, f"seed {seed}: {layouts} layouts, {len(differences)} differences"]), flush=True

@@ -356,7 +356,7 @@ def test_many_threads_while_the_file_is_replaced_thousands_of_times(authorities:
     live = tmp_path / "live.pem"
     live.write_bytes(one.read_bytes())
     env = environment(SSL_CERT_FILE=live, SSL_CERT_DIR="/nonexistent", COVERAGE_PROCESS_CONFIG="")
-    command = [sys.executable, "-c", MANY, live, one, other]
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", MANY, live, one, other]  # fork on purpose
     child = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     for number in range(10_000):
         new = tmp_path / "new.pem"

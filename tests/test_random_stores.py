@@ -14,9 +14,10 @@ pytestmark = [openssl_store, needs_machines]
 
 
 @pytest.mark.long
-def test_random_stores(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sharing", [True, False], ids=["", "without sharing"])
+def test_random_stores(sharing: bool, tmp_path: Path) -> None:
     """``python tests/random_stores.py --seed N`` lays the same ones again."""
     seed = random.SystemRandom().randrange(10**6)
     print(f"seed {seed}")
-    differences = compare(tmp_path / "compared", AT_ONCE, seed)
+    differences = compare(tmp_path / "compared", AT_ONCE if sharing else AT_ONCE // 2, seed, sharing=sharing)
     assert not differences, "\n\n".join(differences)

@@ -98,13 +98,18 @@ def read_alone(path: "Path") -> Bundle:
     return Bundle(context, {"cafile": path})
 
 
-def read_all(paths: "Iterable[Path]") -> Bundle | None:
-    """What OpenSSL reads of the files, together; None if that is no CA.  What it refuses is passed over."""
+def read_all(paths: "Iterable[Path]", subjects: "set[object] | None" = None) -> Bundle | None:
+    """What OpenSSL reads of the files, together; None if that is no CA.  What it refuses is passed over.
+
+    With `subjects`, of those files alone that have a CA with one of these.
+    """
     context, good = new_context(), []
     for path in paths:
         if not size(path):
             continue  # a pipe, for example, which has no end
         try:
+            if subjects is not None and subjects.isdisjoint(_subjects(read_alone(path))):
+                continue
             load_verify_locations(context, path)
         except OSError:  # ssl.SSLError is one
             continue
@@ -160,7 +165,11 @@ def beside(
             return Bundle(context, *map(_as_cafile, _hashed(directories))) if found else None
         except Exception as error:
             _cannot_share(error)
-    return read_all(_hashed(directories))
+    return read_all(_hashed(directories), {subject for bundle in added for subject in _subjects(bundle)})
+
+
+def _subjects(bundle: Bundle) -> "Iterator[object]":
+    return (anchor["subject"] for anchor in bundle.context.get_ca_certs())
 
 
 def _hashed(directories: "Iterable[str]") -> "Iterator[str]":
