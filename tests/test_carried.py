@@ -269,6 +269,20 @@ def test_what_was_installed_is_what_was_written_down(
 
 
 @needs_openssl
+@pytest.mark.parametrize("in_store", [True, False])
+def test_what_it_lost_is_lost_where_there_is_no_store(
+    in_store: bool, authorities: Authorities, places: Places, tmp_path: Path
+) -> None:
+    places.debian(*[authorities.system, authorities.bundled] if in_store else [])
+    installed = Installed(tmp_path / "site", authorities)
+    write_bundle(installed.bundle, [authorities.bundled, authorities.unknown])
+    write_record(installed.folder, "certifi/cacert.pem")
+    assert installed.default() == ([True, True, False, False] if in_store else [False, True, False, True])
+    write_bundle(installed.bundle, [authorities.unknown])
+    assert installed.default()[:2] == [in_store, in_store]
+
+
+@needs_openssl
 @pytest.mark.parametrize("version", ["2026.1.1+company.1", "2026.1.1"])
 def test_a_companys_own_build(version: str, installed: Installed, authorities: Authorities) -> None:
     """The local label of its version (PEP 440) tells it: its bundle is trusted in addition to the store."""
@@ -340,6 +354,9 @@ def test_a_process_sees_it(urls: dict[str, str], store: Path, authorities: Autho
     with installed.bundle.open("ab") as bundle:
         bundle.write(authorities.private.cert_pem.bytes())
     assert verdicts("requests_get", cases, env=env) == {**untouched, "private": "accepted"}
+    code = "import certifi, json, ssl, truststore_inject as t; ssl.create_default_context(cafile=certifi.where())\n"
+    said = run_code(f"{code}print(json.dumps(str(t.status())))", env=env)
+    assert any(str(installed.bundle) in line and "was added to" in line for line in said.splitlines()), said
 
 
 def test_a_missing_bundle_does_not_matter(

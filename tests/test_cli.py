@@ -10,10 +10,11 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from harness import run
+from harness import environment, run
 
 pytest.importorskip("cryptography", reason="`check` needs it, and not every PyPy has it")
 
+from bases import Base
 from commands import command
 
 
@@ -52,14 +53,15 @@ print("truststore_inject.cli" in sys.modules)
     assert run("-c", code, env=env).stdout == "False\n"
 
 
-# What commands and their children import.  Not runpy, which Python 3.10 itself takes from there with -m.
-IMPORTED = "argparse asyncio base64 glob hashlib json secrets shlex shutil ssl subprocess tempfile urllib"
+# What else commands and their children could import.
+OTHERS = ("cryptography", "wrapt", "truststore", "certifi", "aiohttp", "botocore", "httpx", "requests", "urllib3")
 
 
 @pytest.fixture
 def trap(tmp_path: Path) -> Path:
-    """A folder whose modules say that they were run."""
-    for name in IMPORTED.split():
+    """A folder whose modules say that they were run: all but those that Python itself imports before it runs anything."""
+    before = run("-c", "import runpy, sys; print(*sys.modules)", env=environment()).stdout.split()
+    for name in {*sys.stdlib_module_names, *OTHERS} - {name.partition(".")[0] for name in before}:
         code = f"open({str(tmp_path / 'ran')!r}, 'a').write('{name} ')\nraise ImportError\n"
         (tmp_path / f"{name}.py").write_text(code)
     return tmp_path
@@ -71,14 +73,31 @@ SCRIPT = "import sys; sys.path.pop(0); from truststore_inject.cli import main; s
 @pytest.mark.parametrize("empty_entry", [False, True], ids=["", "an empty entry of PYTHONPATH"])
 @pytest.mark.parametrize(
     "arguments",
-    ["status", pytest.param("check URL", marks=pytest.mark.long), "export", "base status", "run --check python"],
+    [
+        "status",
+        pytest.param("check URL", marks=pytest.mark.long),
+        pytest.param("check UNKNOWN --save-ca FILE", marks=pytest.mark.long),
+        "export",
+        "export FILE --env",
+        "base status",
+        pytest.param("base enable --python BASE", marks=pytest.mark.long),
+        pytest.param("base disable --python BASE", marks=pytest.mark.long),
+        "run --check PYTHON",
+    ],
 )
 def test_nothing_of_the_current_directory_runs(
-    arguments: str, empty_entry: bool, env: dict[str, str], urls: dict[str, str], trap: Path
+    arguments: str,
+    empty_entry: bool,
+    env: dict[str, str],
+    urls: dict[str, str],
+    trap: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    words = [
-        urls["system"] if word == "URL" else sys.executable if word == "python" else word for word in arguments.split()
-    ]
+    folder = tmp_path_factory.mktemp("elsewhere")
+    values = {"URL": urls["system"], "UNKNOWN": urls["unknown"], "FILE": folder / "ca.pem", "PYTHON": sys.executable}
+    if "BASE" in arguments:
+        values["BASE"] = Base(folder / "base").python
+    words = [values.get(word, word) for word in arguments.split()]
     variables = {"COVERAGE_PROCESS_CONFIG": ""}  # whose .pth file would import from there
     if empty_entry:
         variables["PYTHONPATH"] = f"{os.pathsep}/nonexistent"

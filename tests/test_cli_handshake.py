@@ -87,6 +87,7 @@ def test_credentials_for_the_proxy_and_an_ipv6_server(monkeypatch: pytest.Monkey
     [
         ("smtp", b"220-a\r\n220 b\r\n500 no\r\n", "does not speak SMTP with EHLO, it says '500 no'"),
         ("smtp", b"", "does not speak SMTP, it says ''"),
+        ("smtp", b"5" * 9999 + b"\x1b\r\n", "does not speak SMTP, it says '5{80}'$"),
         ("imap", b"+OK POP3\r\n", r"does not speak IMAP, it says '\+OK POP3'"),
         ("imap", b"* OK\r\n* BYE\r\na NO\r\n", "does not offer STARTTLS, it says 'a NO'"),
         ("postgres", b"N", "does not offer TLS"),

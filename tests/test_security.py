@@ -13,7 +13,7 @@ from pathlib import Path
 
 import mutations
 import pytest
-from harness import OS_VERIFIES, Authorities, Venv, environment, run, run_code, write_directory
+from harness import OS_VERIFIES, Authorities, Venv, environment, run, run_code, verdicts, write_directory
 
 from truststore_inject import _settings
 
@@ -45,7 +45,9 @@ def planted(tmp_path: Path) -> Path:
     for name in PLANTED:
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("PLANTED = True\n")
-    (tmp_path / "truststore-inject.pth").write_text("import sys; sys.modules['pth'] = sys.modules['patches'] = 1\n")
+    (tmp_path / "truststore-inject.pth").write_text(
+        "import sys; sys.modules['pth'] = type('pth', (), {'PLANTED': True})\n"
+    )
     return tmp_path
 
 
@@ -58,6 +60,12 @@ def test_nothing_is_looked_for_in_the_current_directory(installed: Venv, planted
     result = run(*options, "-c", USE, env=environment(), python=installed.python, cwd=planted)
     found = ["truststore"] if OS_VERIFIES and not options else []
     assert (json.loads(result.stdout), result.stderr) == (found, "")
+
+
+def test_a_pth_file_that_is_read_would_be_seen(installed: Venv, planted: Path) -> None:
+    """In the place where one is read."""
+    code = USE.replace("import json", f"import site; site.addsitedir({str(planted)!r}); import json")
+    assert "pth" in installed.json(code, "-I")
 
 
 def test_nothing_is_looked_for_there_by_a_script_of_another_folder(
@@ -110,6 +118,44 @@ context.load_default_certs()
 active = "load_verify_locations" in vars(ssl.SSLContext)
 print(json.dumps([verdict, bool(context.verify_flags & ssl.VERIFY_X509_STRICT), active]))
 """
+
+
+@pytest.mark.parametrize(
+    ("variable", "stock", "here"),
+    [
+        # With a library's own bundle, which has neither of the CAs.
+        ("SSL_CERT_FILE", [], ["private"]),
+        ("SSL_CERT_DIR", [], ["private"]),
+        ("REQUESTS_CA_BUNDLE", ["private"], ["private"]),
+        ("TRUSTSTORE_INJECT_EXTRA_CA_CERTS", [], ["system", "private"]),
+    ],
+)
+def test_a_variable_names_whom_to_trust(
+    variable: str,
+    stock: list[str],
+    here: list[str],
+    authorities: Authorities,
+    urls: dict[str, str],
+    store: Path,
+    ca_file: Callable[[str], Path],
+    tmp_path: Path,
+) -> None:
+    directory = write_directory(tmp_path / "private", [authorities.private])
+    env = environment(SSL_CERT_DIR=store) if "SSL" not in variable else environment(SSL_CERT_DIR="/nonexistent")
+    env[variable] = str(directory if variable == "SSL_CERT_DIR" else ca_file("private"))
+    asked = {case: urls[case] for case in ("system", "private", "unknown")}
+    for switch, accepted in (("0", stock), ("1", here)):
+        said = verdicts("requests_get", asked, env={**env, "TRUSTSTORE_INJECT": switch})
+        assert [case for case in asked if said[case] == "accepted"] == accepted, switch
+
+
+def test_two_variables_take_something_away(urls: dict[str, str], store: Path) -> None:
+    """Strict checks, or all that this package does."""
+    env = environment(SSL_CERT_DIR=store)
+    assert run_code(JUDGE, "", urls["system"], env=env) == ["ok", True, True]
+    env["TRUSTSTORE_INJECT_X509_STRICT"] = "0"
+    assert run_code(JUDGE, "", urls["system"], env=env) == ["ok", False, True]
+    assert run_code(JUDGE, "", urls["system"], env={**env, "TRUSTSTORE_INJECT": "0"})[1:] == [True, False]
 
 
 @pytest.fixture
@@ -165,7 +211,7 @@ def for_everybody() -> Iterator[Venv]:
 @unix
 @root
 @pytest.mark.skipif(sys.implementation.name == "pypy", reason="PyPy finds its library beside the link that it is")
-@pytest.mark.parametrize("how", ["set-user-id", "file capabilities", "ids made equal"])
+@pytest.mark.parametrize("how", ["set-user-id", "set-group-id", "file capabilities", "ids made equal"])
 def test_a_program_that_the_kernel_gives_more_rights(
     how: str, for_everybody: Venv, urls: dict[str, str], widening: list[dict[str, str]]
 ) -> None:
@@ -173,14 +219,17 @@ def test_a_program_that_the_kernel_gives_more_rights(
     python = for_everybody.python
     if shutil.which("setpriv") is None or os.statvfs(python).f_flag & os.ST_NOSUID:
         pytest.skip("needs setpriv, and a temporary folder without nosuid")
+    caller = ["--reuid=65534", "--regid=65534", "--clear-groups", python]
     python.chmod(0o755)  # which takes the capabilities away as well
-    if how != "file capabilities":
+    if how == "set-group-id":
+        python.chmod(0o2755)
+        caller.pop(0)  # the user stays one who can read the certificates of the tests
+    elif how != "file capabilities":
         python.chmod(0o4755)
     elif shutil.which("setcap") is None:
         pytest.skip("needs setcap")
     else:  # what it takes to read the certificates of the tests
         subprocess.run(["setcap", "cap_dac_read_search+ep", python], check=True)
-    caller = ["--reuid=65534", "--regid=65534", "--clear-groups", python]
     for env in widening:
         for switch, active in (("1", True), ("0", False)):
             env |= {"TRUSTSTORE_INJECT": switch, "COVERAGE_PROCESS_CONFIG": ""}
@@ -226,6 +275,17 @@ print(json.dumps([int(context.verify_mode), context.check_hostname, *status.note
         assert all(line.isprintable() for line in shown), name
     told = run("-c", code, env={**env, "TRUSTSTORE_INJECT_DEBUG": "1"}, python=installed.python).stderr
     assert all(line.startswith("truststore-inject: ") and line.isprintable() for line in told.splitlines()), told
+
+
+@pytest.mark.parametrize("value", ODD.values(), ids=ODD)
+def test_a_value_that_makes_no_sense_leaves_the_store_alone(value: str, urls: dict[str, str], store: Path) -> None:
+    asked = {case: urls[case] for case in ("system", "private")}
+    for name in ("TRUSTSTORE_INJECT", "TRUSTSTORE_INJECT_EXTRA_CA_CERTS", "TRUSTSTORE_INJECT_X509_STRICT"):
+        env = {**environment(SSL_CERT_DIR=store), name: value}
+        assert verdicts("urllib_request", asked, env=env) == {"system": "accepted", "private": "refused"}, name
+        lines = run("-m", "truststore_inject", "status", env=env, encoding="utf-8").stdout.splitlines()
+        assert any(name in line for line in lines), name
+        assert all(line.isprintable() for line in lines), name
 
 
 # ------------------------------------------------------------------------------------------------- the temporary file
