@@ -141,15 +141,12 @@ class Layout:
     def directory(self, folder: Path, what: str) -> None:
         folder.mkdir(exist_ok=True)
         links: dict[str, int] = {}
+        asked = ["md5", "gap", "capitals", "reject"] if self.sharing else []
         named: set[str] = set()  # OpenSSL finds both ways to write a hash
         broken: set[str] = set()
         for name in self.some():
             ca = self.kit["cas"][name]
-            how = self.random.choice(
-                ["hash"] * 5
-                + ["md5"] * self.sharing
-                + ["unhashed", "dangling", "gap", "capitals", "second", "unreadable", "empty", "reject"]
-            )
+            how = self.random.choice(["hash"] * 5 + ["unhashed", "dangling", "second", "unreadable", "empty"] + asked)
             # What OpenSSL makes of a file beside a broken one of the same name depends on the order of the directory.
             if how in ("dangling", "empty", "unreadable") and ca["hash"] in named:
                 how = "unhashed"
@@ -180,9 +177,8 @@ class Layout:
         pieces = []
         for name in self.some():
             ca = self.kit["cas"][name]
-            how = self.random.choice(
-                ["plain"] * 6 + ["commented", "quoted", "reject", "text"] + ["corrupt"] * (not sound)
-            )
+            kinds = ["plain"] * 6 + ["commented", "quoted", "text"]
+            how = self.random.choice(kinds + ["reject"] * self.sharing + ["corrupt"] * (not sound))
             text = ca["reject"] if how == "reject" and "reject" in ca else ca["pem"]
             if how == "commented":
                 text = "".join("# " + line for line in text.splitlines(True))
