@@ -250,7 +250,7 @@ sys.meta_path.insert(0, PathFinder)
 import tornado
 before = truststore_inject.status().patches["tornado"]
 truststore_inject.inject()
-print(json.dumps([before.state, "stands in front" in before.reason, truststore_inject.status().patches["tornado"].state]))
+print(json.dumps([before.state, "a finder in front" in before.reason, truststore_inject.status().patches["tornado"].state]))
 """
     assert run_code(code, env=environment(PYTHONPATH=tmp_path)) == ["failed", True, "applied"]
 

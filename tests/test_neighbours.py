@@ -181,4 +181,4 @@ def test_the_record_says_who_replaced_the_class(before: str, said: bool, store: 
     pytest.importorskip("truststore")
     code = f"{before}\nimport json, truststore_inject\nprint(json.dumps(truststore_inject.status().as_dict()['notes']))"
     notes = run_code(code, env=environment(SSL_CERT_DIR=store))
-    assert any("replaced by that of truststore" in note for note in notes) == said
+    assert any("replaced by truststore" in note for note in notes) == said

@@ -82,7 +82,7 @@ def _reason(code: int, message: str, connection: "Any") -> str:
     text = f"The chain was refused: {message}."
     # 79 to 94 come from X509_V_FLAG_X509_STRICT only, which Python sets since 3.13.
     strict = connection.context.verify_flags & ssl.VERIFY_X509_STRICT and 79 <= code <= 94
-    return text + (" TRUSTSTORE_INJECT_X509_STRICT=0 does without this check of Python 3.13." if strict else "")
+    return text + (" TRUSTSTORE_INJECT_X509_STRICT=0 turns off this check of Python 3.13." if strict else "")
 
 
 def _last_issuer(connection: "Any") -> str | None:

@@ -53,7 +53,7 @@ def status() -> Status:
         active, reason = False, "nothing armed it: no .pth file was run (python -S?), or extract() was called"
     replaced = getattr(sys.modules.get("ssl"), "SSLContext", None)
     if replaced is not None and replaced.__module__ != "ssl":
-        _record.note(f"ssl.SSLContext was replaced by that of {replaced.__module__}, not by this package")
+        _record.note(f"ssl.SSLContext was replaced by {replaced.__module__}, not by this package")
     patches = {
         name: Patch(*_record.patches.get(name, _not_patched(name, active)))
         for name in sorted({*_startup.PATCHES, *_record.patches})
@@ -66,7 +66,7 @@ def status() -> Status:
 def _not_patched(name: str, active: bool) -> tuple[str, str]:
     """The state of a patch that was not tried."""
     if active and sys.modules.get(name) is not None:  # next to a finder that changes every module, such as typeguard's
-        return "failed", "a finder that stands in front of this package's imported it; call truststore_inject.inject()"
+        return "failed", "it was imported by a finder in front of this package's; call truststore_inject.inject()"
     return "waiting", ""
 
 

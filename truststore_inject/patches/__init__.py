@@ -109,7 +109,7 @@ def _export() -> "ModuleType | None":
     try:
         return own("stores._export")
     except Exception as error:
-        _record.note(f"the system store is not looked at: {type(error).__name__}: {error}")
+        _record.note(f"the system store is not used: {type(error).__name__}: {error}")
         return None
 
 

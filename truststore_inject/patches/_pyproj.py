@@ -43,7 +43,7 @@ def patch(module: "ModuleType") -> str | None:
 
     wrapping.wrap(network, "set_ca_bundle_path", set_ca_bundle_path)
     if "pyproj" in late:
-        return "which CA file it was given cannot be asked: it keeps that until set_ca_bundle_path() is called again"
+        return "it does not tell which CA file it has, and keeps it until set_ca_bundle_path() is called again"
     network.set_ca_bundle_path()
     return None
 

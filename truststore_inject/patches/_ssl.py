@@ -134,7 +134,7 @@ def _replacements(module: "ModuleType", cls: type) -> "dict[str, object]":
             if stores.interpositions is not None and not _interpose(cls, lambda: stores.interpositions(cls)):
                 return False
         except Exception as error:
-            _record.note(f"the system store is not asked: {type(error).__name__}: {error}")
+            _record.note(f"the system store is not used: {type(error).__name__}: {error}")
             return False
         return bool(stores.load(context, stock, instead_of))
 
@@ -279,6 +279,6 @@ def _stores() -> "ModuleType | None":
         if not hasattr(stores, "load"):  # a folder without its __init__.py can be imported too
             raise ImportError("a part of this package is missing")
     except Exception as error:  # the package was half removed after this process started: stock verification
-        _record.note(f"the system store is not looked at: {type(error).__name__}: {error}")
+        _record.note(f"the system store is not used: {type(error).__name__}: {error}")
         return None
     return stores
