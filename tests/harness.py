@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import datetime
+import errno
 import hashlib
 import importlib.metadata
 import json
@@ -77,18 +78,18 @@ class Server:
         self.completed: list[object] = []  # the handshakes; lists, because a thread may append to them
         self.hung_up: list[object] = []  # those after which the client left at once: some verify only then
         self.pending: list[object] = []  # the connections of which it is not known yet
-        self._listeners = [socket.create_server(("127.0.0.1", 0), backlog=128)]
+        self._listeners = listeners()
         self.port: int = self._listeners[0].getsockname()[1]
         self.url = f"https://localhost:{self.port}/"
-        if sys.platform == "win32":  # localhost is ::1 first, and a port where nobody listens costs two seconds there
-            with contextlib.suppress(OSError):
-                self._listeners.append(socket.create_server(("::1", self.port), family=socket.AF_INET6, backlog=128))
         for listener in self._listeners:
             threading.Thread(target=self._serve, args=(listener,), daemon=True).start()
 
     @property
     def believed(self) -> int:
-        """How many clients have accepted our certificate."""
+        """How many clients have accepted our certificate.  It waits for those of which it is not known yet, but not for long."""
+        deadline = time.monotonic() + 5
+        while self.pending and time.monotonic() < deadline:
+            time.sleep(0.01)
         return len(self.completed) - len(self.hung_up)
 
     def _serve(self, listener: socket.socket) -> None:
@@ -143,6 +144,23 @@ class Server:
     def close(self) -> None:
         for listener in self._listeners:
             listener.close()
+
+
+def listeners() -> list[socket.socket]:
+    """On a free port, that of ::1 as well.
+
+    Some clients try that address of localhost first, libcurl whatever the machine says: they would ask whoever listens
+    there.  (And on Windows a port where nobody does costs two seconds.)
+    """
+    while True:
+        found = [socket.create_server(("127.0.0.1", 0), backlog=128)]
+        try:
+            port = found[0].getsockname()[1]
+            return [*found, socket.create_server(("::1", port), family=socket.AF_INET6, backlog=128)]
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:  # there is no such address
+                return found
+            found[0].close()
 
 
 class MySqlServer(Server):
@@ -253,9 +271,6 @@ def verdicts(
 
 def decide(server: Server, before: int, said: str) -> str:
     """What a client has thought of `server`, if it has `said` so, or whether more clients than `before` have believed it."""
-    deadline = time.monotonic() + 5
-    while server.pending and time.monotonic() < deadline:
-        time.sleep(0.01)
     return said if said in ("accepted", "refused") else "accepted" if server.believed > before else "refused"
 
 
