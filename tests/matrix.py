@@ -18,7 +18,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -162,7 +162,6 @@ class QuicServer:
         from aioquic.quic.events import HandshakeCompleted
 
         self.completed: list[object] = []
-        self.pending: list[object] = []
 
         class Protocol(QuicConnectionProtocol):
             def quic_event_received(_, event: object) -> None:
@@ -223,12 +222,17 @@ def _rows(folder: Path, names: list[str]) -> Iterator[Asked]:
     """Those of `names`, by default all: then every library of libraries.txt has to be there, and uv."""
     here = Matrix(folder / "here")
     for client, (_, library, *_) in CLIENTS.items():
-        if client in (names or CLIENTS):
-            yield Asked(client, f"{library} {version(library)}" if library else "standard library", here, client)
-        if client == "pip" in (names or CLIENTS):
-            for number in PIPS:
-                _install(sys.executable, "-m", "pip", "install", f"--target={folder / number}", f"pip=={number}")
-                yield Asked(f"pip {number}", f"pip {number}", here, "pip", str(folder / number))
+        if client not in (names or CLIENTS):
+            continue
+        if CLIENTS[client].alone:
+            path = install_alone(folder / client, library)
+            (found,) = distributions(name=library, path=[path])
+            yield Asked(client, f"{library} {found.version}", here, client, path)
+            continue
+        yield Asked(client, f"{library} {version(library)}" if library else "standard library", here, client)
+        for number in PIPS if client == "pip" else ():
+            path = install_alone(folder / number, f"pip=={number}")
+            yield Asked(f"pip {number}", f"pip {number}", here, "pip", path)
     if not names or "uv" in names:
         yield from _uv_rows(folder)
 
@@ -243,6 +247,12 @@ def _uv_rows(folder: Path) -> Iterator[Asked]:
     made = Matrix(folder / "made-by-uv", python=python)
     for client, package in zip(("requests_get", "httpx2_sync"), packages, strict=True):
         yield Asked(f"{client}, environment by uv", f"{package} {version(package)}", made, client)
+
+
+def install_alone(folder: Path, requirement: str) -> str:
+    """Install it, with what it needs, into a folder of its own: that one, for ``PYTHONPATH``."""
+    _install(sys.executable, "-m", "pip", "install", f"--target={folder}", requirement)
+    return str(folder)
 
 
 def _install(*command: str | Path) -> None:

@@ -93,8 +93,9 @@ NOTES = """
 * Not everybody can be asked for no verification: some have no switch for it, or not in all their versions.
 * `requests_system_bundle` is requests with `REQUESTS_CA_BUNDLE`, which names the system's bundle: that is loaded as it is named,
   and the extra CAs with it.
-* mysql-connector's C extension needs a newer OpenSSL than the Python of this run has, and so a process without Python's `ssl`: it
-  is tried by `tests/test_stacks.py`.
+* mysql-connector's C extension has no row: it needs OpenSSL 3.2, and so does not load where Python's `ssl` has loaded an older
+  one, as in this run; `tests/test_stacks.py` shows that it follows the store in a process that loads the extension first.
+* `gsutil` is installed by itself: it needs older versions of what others here need.
 * `snowflake` 5 has a TLS stack of its own that asks the system store; before that it went through pyOpenSSL and certifi.
 
 The roots of `rnet` and `wreq` are compiled in, out of reach. A file that they are given takes their place: the path that

@@ -164,21 +164,14 @@ MUTATIONS = [
         "stores/_bundle.py",
         "if in_memory is not None:",
         "if False:",
-        ("test_beside.py",),
+        ("test_places.py",),
     ),
     Mutation(
         "a rejection counts only where it comes first",
         "stores/_libssl.py",
         "return 0 if _is_rejected(entry[1]) else 1 +",
         "return 1 +",
-        ("test_beside.py",),
-    ),
-    Mutation(
-        "a cross-signed form that is added hides the root",
-        "stores/_places.py",
-        "own.added[place] = _bundle.in_order([bundle])",
-        "own.added[place] = bundle",
-        ("test_beside.py",),
+        ("test_places.py",),
     ),
     # The memory of OpenSSL's objects.
     Mutation(

@@ -8,14 +8,28 @@ import importlib.metadata
 import json
 import os
 import shutil
+import socket
+import ssl
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from clients import CLIENTS
-from harness import HERE, Authorities, Server, decide, environment, run, run_code, shadow_certifi, verdicts
+from harness import (
+    HERE,
+    Authorities,
+    Server,
+    decide,
+    environment,
+    run,
+    run_code,
+    server_context,
+    shadow_certifi,
+    verdicts,
+)
 from machines import LAYOUTS, Here, Unavailable, needs_machines, unavailable
-from matrix import QUESTIONS, Matrix, expected, installed, version_of
+from matrix import QUESTIONS, Matrix, expected, install_alone, installed, version_of
 from matrix_page import PAGE, parse, render
 
 # Some minutes: test_stacks.py tries them.
@@ -26,7 +40,7 @@ CELLS = [
     (client, layout)
     for number, client in enumerate(CLIENTS)
     for turn, layout in enumerate(LAYOUTS)
-    if client not in SLOW and (client in EVERYWHERE or turn == number % len(LAYOUTS))
+    if client not in SLOW and not CLIENTS[client].alone and (client in EVERYWHERE or turn == number % len(LAYOUTS))
 ]
 
 
@@ -50,6 +64,16 @@ def test_each_question(client: str, layout: str, matrix: Matrix) -> None:
         assert found["pinned: CA in the store"] == found["opted out, pinned: CA in the store"]
     if without:
         pytest.skip(f"right where no store is asked; not tried with one: {unavailable()}")
+
+
+@needs_machines
+def test_gsutil(matrix: Matrix, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Its default is a bundle that it carries."""
+    path = install_alone(tmp_path_factory.mktemp("gsutil"), "gsutil")
+    found = matrix.row("gsutil", "Debian", path)
+    assert found == {column: expected("gsutil", column) or "refused" for column in QUESTIONS}
+    written = parse(PAGE.read_text(encoding="utf-8"))[0]
+    assert found == {column: cell[0] for column, cell in written["gsutil"].cells.items()}, "run tests/matrix.py"
 
 
 def test_the_page_says_what_was_found(matrix: Matrix) -> None:
@@ -79,7 +103,7 @@ def test_a_ca_that_was_appended_to_debians_bundle(
     before = {case: servers[case].believed for case in cases}
     said = json.loads(machine.run(machine.python, HERE / "clients", client, "default", urls).stdout.splitlines()[-1])
     found = {case: decide(servers[case], before[case], said[case]) for case in cases}
-    assert found == {"system": "accepted", "private": "accepted", "unknown": "refused"}
+    assert found == {"system": "accepted", "private": "accepted", "unknown": "refused"}, said
 
 
 @needs_machines
@@ -98,6 +122,32 @@ except httpx2.ConnectError as error:
     machine = LAYOUTS["Debian"](tmp_path / "machine", [authorities.system])
     assert "truststore-inject: " in machine.run(machine.python, "-c", code, urls["unknown"]).stdout
     assert not machine.run(machine.python, "-c", code, urls["unknown"], TRUSTSTORE_INJECT="0").stdout.strip()
+
+
+def test_a_client_that_hangs_up_is_waited_for(authorities: Authorities) -> None:
+    """Else the next one that believes the server makes up for it, and seems to refuse."""
+    server = Server(server_context(authorities.system.issue_cert("localhost")))
+    context = ssl._create_unverified_context()
+    with socket.create_connection(("localhost", server.port)) as plain, context.wrap_socket(plain) as client:
+        while not server.completed:
+            pass
+        threading.Timer(0.2, client.close).start()
+        assert server.believed == 0
+    server.close()
+
+
+def test_nobody_else_answers_a_client_that_tries_the_other_address(authorities: Authorities, store: Path) -> None:
+    """libcurl asks ::1 first, whatever the machine says of localhost."""
+    if not installed("pycurl"):
+        pytest.skip("pycurl is not installed")
+    server = Server(server_context(authorities.system.issue_cert("localhost")))
+    other = None
+    with contextlib.suppress(OSError):  # it is taken, or there is no such address
+        other = socket.create_server(("::1", server.port), family=socket.AF_INET6)
+    assert other is None
+    said = verdicts("pycurl", {"system": server.url}, env=environment(SSL_CERT_DIR=store), servers={"system": server})
+    assert said == {"system": "accepted"}
+    server.close()
 
 
 def test_check_tries_what_people_use(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ class Client(NamedTuple):
     ignores_host: bool = False  # it verifies the chain; the host name is its caller's business
     compiled_in: bool = False  # its roots, which are out of reach
     no_extra_ca: bool = False  # it looks at the store by itself
+    alone: bool = False  # it wants older versions of what others need, and is installed by itself when it is asked
 
 
 CLIENTS: dict[str, Client] = {}

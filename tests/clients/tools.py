@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from .registry import client, verify
+from .registry import address, client, verify
 
 
 @client("dulwich")
@@ -37,6 +37,25 @@ def pygit2(url: str, trust: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         remote = pygit2.init_repository(folder).remotes.create_anonymous(url)
         (remote.list_heads if hasattr(remote, "list_heads") else remote.ls_remotes)(callbacks=callbacks)
+
+
+@client("gsutil", alone=True)
+def gsutil(url: str, trust: str) -> None:
+    import subprocess
+    import tempfile
+
+    host, port = address(url)
+    settings = {"Credentials:gs_json_host": host, "Credentials:gs_json_port": str(port), "Boto:num_retries": "0"}
+    if trust == "off":
+        settings["Boto:https_validate_certificates"] = "False"
+    elif trust != "default":
+        settings["Boto:ca_certificates_file"] = trust
+    options = [text for name, value in settings.items() for text in ("-o", f"{name}={value}")]
+    with tempfile.TemporaryDirectory() as home:
+        env = os.environ | {"HOME": home, "BOTO_CONFIG": os.devnull}
+        command = [sys.executable, "-m", "gslib", *options, "ls", "gs://bucket"]
+        result = subprocess.run(command, env=env, capture_output=True, text=True)
+    raise ConnectionError(result.stdout + result.stderr)  # there is no such service
 
 
 @client("twine")
