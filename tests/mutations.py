@@ -164,14 +164,21 @@ MUTATIONS = [
         "stores/_bundle.py",
         "if in_memory is not None:",
         "if False:",
-        ("test_places.py",),
+        ("test_beside.py",),
     ),
     Mutation(
         "a rejection counts only where it comes first",
         "stores/_libssl.py",
         "return 0 if _is_rejected(entry[1]) else 1 +",
         "return 1 +",
-        ("test_places.py",),
+        ("test_beside.py",),
+    ),
+    Mutation(
+        "a cross-signed form that is added hides the root",
+        "stores/_places.py",
+        "own.added[place] = _bundle.in_order([bundle])",
+        "own.added[place] = bundle",
+        ("test_beside.py",),
     ),
     # The memory of OpenSSL's objects.
     Mutation(

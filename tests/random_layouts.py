@@ -134,19 +134,20 @@ class Layout:
         self.directory(OWN / "own", "the program's own directory")
 
     def some(self) -> list[str]:
-        names = [name for name in self.kit["cas"] if self.random.random() < 0.4]
+        known = [name for name in self.kit["cas"] if self.sharing or name != "cross"]
+        names = [name for name in known if self.random.random() < 0.4]
         self.random.shuffle(names)
         return names
 
     def directory(self, folder: Path, what: str) -> None:
         folder.mkdir(exist_ok=True)
         links: dict[str, int] = {}
-        asked = ["md5", "gap", "capitals", "reject"] if self.sharing else []
+        asked = ["md5", "gap", "capitals", "second", "reject"] if self.sharing else []
         named: set[str] = set()  # OpenSSL finds both ways to write a hash
         broken: set[str] = set()
         for name in self.some():
             ca = self.kit["cas"][name]
-            how = self.random.choice(["hash"] * 5 + ["unhashed", "dangling", "second", "unreadable", "empty"] + asked)
+            how = self.random.choice(["hash"] * 5 + ["unhashed", "dangling", "unreadable", "empty"] + asked)
             # What OpenSSL makes of a file beside a broken one of the same name depends on the order of the directory.
             if how in ("dangling", "empty", "unreadable") and ca["hash"] in named:
                 how = "unhashed"

@@ -6,7 +6,8 @@ Each layout is laid over the machine's places in a private mount namespace, twic
 is told what docs/design.md says (default trust is the store; a library's bundle means the store; what a program names is
 exact), and for one with the package, which is told nothing.  Their verdicts have to be equal, in both directions.  With
 --without-sharing OpenSSL's own functions cannot be called.  Then it cannot be asked whether it finds a file under its name,
-nor what a file rejects, so that is left out: names as OpenSSL before 1.0 made them, gaps, capitals, and trust settings.
+nor what a file rejects, and what shares a subject cannot be put in order, so that is left out: names as OpenSSL before 1.0
+made them, gaps, capitals, files of two, trust settings, and a cross-signed root.
 """
 
 from __future__ import annotations

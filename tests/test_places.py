@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from harness import Authorities, environment, run_code, shadow_certifi, write_bundle
-from places import PADDING, Places, accepted, accepts, needs_openssl, renewed_ca, stock, subject_hash
+from places import PADDING, Places, accepted, accepts, needs_openssl, stock, subject_hash
 from places import places as places
 
 pytestmark = needs_openssl
@@ -262,63 +262,6 @@ def test_a_ca_that_is_in_debians_bundle_alone(how: str, places: Places, authorit
     assert accepted(stock(), *everybody) == [True, True, False]
     assert accepted(default(), *everybody) == [True, True, True]
     assert _openssl.describe()["bundles"] == [str(bundle)]
-
-
-def test_what_is_added_hides_nothing_of_the_directory(places: Places) -> None:
-    """OpenSSL looks into no directory for a subject that it has in memory, and a renewed CA keeps its subject."""
-    old, new = renewed_ca()
-    places.debian(old)
-    with places.path(BUNDLE).open("ab") as bundle:
-        bundle.write(new.cert_pem.bytes())
-    assert accepted(default(), old, new) == [True, True]
-
-
-def test_what_is_added_hides_nothing_where_the_bundle_has_the_new_one_alone(places: Places) -> None:
-    old, new = renewed_ca()
-    places.debian(old)
-    places.bundle(BUNDLE, [new])
-    assert accepted(default(), old, new) == [True, True]
-
-
-@pytest.mark.parametrize("more", [False, True])
-@pytest.mark.parametrize("where", ["bundle", "bundle, not a file of two", "directory"])
-def test_a_reject_setting_counts_wherever_it_is(
-    where: str, more: bool, places: Places, authorities: Authorities, tmp_path: Path
-) -> None:
-    """Also where the bundle has something more than the directory."""
-    places.debian(authorities.system, authorities.private)
-    pem = tmp_path / "ca.pem"
-    authorities.system.cert_pem.write_to_path(pem)
-    rejecting = subprocess.check_output(["openssl", "x509", "-in", pem, "-addreject", "serverAuth", "-trustout"])
-    added = authorities.unknown.cert_pem.bytes() if more else b""
-    if where != "directory":
-        if where != "bundle":
-            places.write("/etc/ssl/certs/ca-0.pem", pem.read_bytes() + authorities.bundled.cert_pem.bytes())
-        places.write(BUNDLE, rejecting + authorities.private.cert_pem.bytes() + added)
-    else:
-        places.write("/etc/ssl/certs/ca-0.pem", rejecting)
-        places.write(BUNDLE, places.path(BUNDLE).read_bytes() + added)
-    everybody = authorities.system, authorities.private, authorities.unknown
-    assert accepted(default(), *everybody) == [False, True, more]
-
-
-def test_what_openssls_own_file_hides_stays_hidden(places: Places, authorities: Authorities) -> None:
-    """What is added brings back only what it would hide itself."""
-    old, new = renewed_ca()
-    places.debian(old)
-    places.write("/usr/lib/ssl/cert.pem", new.cert_pem.bytes())
-    places.bundle(BUNDLE, [new, authorities.private])
-    assert accepted(stock(), old, new, authorities.private) == [False, True, False]
-    assert accepted(default(), old, new, authorities.private) == [False, True, True]
-
-
-def test_a_file_of_two_in_the_directory_is_not_hidden(places: Places, authorities: Authorities) -> None:
-    old, new = renewed_ca()
-    places.debian(old)
-    places.write("/etc/ssl/certs/ca-0.pem", old.cert_pem.bytes() + authorities.private.cert_pem.bytes())
-    places.bundle(BUNDLE, [new])
-    os.mkfifo(places.path("/etc/ssl/certs") / "00000000.0")
-    assert accepted(default(), old, new) == [True, True]
 
 
 def test_a_place_that_an_administrator_filled_is_not_widened(places: Places, authorities: Authorities) -> None:

@@ -182,8 +182,11 @@ def _as_cafile(path: "Path") -> "dict[str, Any]":
 
 def together(bundles: "Sequence[Bundle]") -> Bundle | None:
     """What `bundles` hold, as one, in the order in which OpenSSL should find it (`_libssl.ordered`)."""
-    if len(bundles) < 2:
-        return bundles[0] if bundles else None
+    return in_order(bundles) if len(bundles) > 1 else next(iter(bundles), None)
+
+
+def in_order(bundles: "Sequence[Bundle]") -> Bundle:
+    """As `together`, also of one."""
     calls = [arguments for bundle in bundles for arguments in bundle.calls]
     context = new_context()
     if can_share():

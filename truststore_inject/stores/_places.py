@@ -253,11 +253,12 @@ class Search:
                 break  # Debian writes its bundle so, and without a need it is not parsed
             bundle = self._bundle(place)
             if bundle is not None and bundle.has_a_ca():
-                own.added[place] = bundle
+                # In order: a cross-signed form that it has would hide the root that is in the directory, too.
+                own.added[place] = _bundle.in_order([bundle])
                 uncovered = _bundle.read_all(
                     path for path, text in files.items() if not _is_covered(path, text, texts, bundle)
                 )
-                if uncovered is not None:
+                if uncovered is not None or not _bundle.can_share():  # without sharing, the order is that of the files
                     own.beside = _bundle.beside(
                         [bundle], own.directories, own.by_itself, in_memory=own.in_memory, lacks=uncovered
                     )
