@@ -57,7 +57,7 @@ print(json.dumps([verdicts(revocation), verdicts(pinned), sitecustomize.asked, t
     assert revocation == dict.fromkeys(SYSTEM, "refused")
     assert pinned == {**SYSTEM, "private": "accepted"}
     assert asked == []
-    assert sum("is verified as stock does" in note for note in notes) == 2
+    assert sum("is verified as in stock Python" in note for note in notes) == 2
 
 
 def test_extract_leaves_the_contexts_with_what_stock_gives(sinks: dict[str, Sink], root: Path, store: Path) -> None:

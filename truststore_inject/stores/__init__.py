@@ -1,36 +1,36 @@
 """Where system trust comes from.  The one place that chooses the platform; each platform's file has the same names.
 
 ``load(context) -> bool``
-    Let `context` trust the system store.  False if there is none that can be used.
+    Let `context` trust the system store.  False if there is no usable one.
 ``describe() -> dict``
     The store, for people and for JSON: ``source``, ``directories``, ``bundles``, and ``left_out``: each ``path`` that
     is not used, with the ``reason``.  `truststore_inject.stores.describe` adds ``extra``: the files of the extra CAs
     that are used.
 ``listing() -> Iterator[tuple[str, bytes]]``
-    Each anchor in the store, for people who ask: the place where it lies, and DER.
+    Each anchor in the store, for people who ask: where it was found, and its DER.
 
-Where the operating system verifies there are three more, elsewhere they are None:
+Where the operating system verifies, there are three more; elsewhere they are None:
 
 ``interpositions(cls) -> dict``
-    What has to be replaced on the class `SSLContext` for that.
+    What to replace on the class `SSLContext` for that.
 ``keep_stock(context, stock)``
-    ``stock(context)`` gives `context` what the system store took the place of; for the day when it has to have that.
+    ``stock(context)`` loads what the system store replaced, in case `context` falls back to it.
 ``release(cls)``
-    It was put back: the contexts that relied on it get what they would have had without us.
+    Those were put back: the contexts that relied on them get what stock Python would have given them.
 
-And for what needs a list of anchors:
+And for code that needs a list of anchors:
 
 ``whole_bundle() -> str | None``
-    A file that holds all of the store and nothing else, if that is to be seen without reading each anchor.
+    A file that holds all of the store and nothing else, if that can be told without reading each anchor.
 ``on_demand``
-    Whether the store lacks what no chain has needed yet: then a library's own bundle is trusted in addition to it.
+    Whether the store fetches an anchor only when a chain needs it: then a library's own bundle is trusted as well.
 ``distrusted() -> frozenset[bytes]``
-    What is not to be trusted, wherever else it is listed, as DER.
+    What must not be trusted, wherever else it is listed, as DER.
 """
 
 import ssl
 import sys
-from _weakref import ref  # weakref itself is Python code, which a program may have no other use for
+from _weakref import ref  # weakref itself is Python code that a program may not need otherwise
 
 from .. import _record, _settings
 from . import _bundle
@@ -66,7 +66,7 @@ whole_bundle = _platform.whole_bundle
 
 
 def is_all_by_itself() -> bool:
-    """Whether OpenSSL by itself reads all that default trust is here, or there is no file of it to name."""
+    """Whether OpenSSL reads all of default trust here by itself, or default trust has no file that could be named."""
     return _platform.is_all_by_itself()
 
 
@@ -84,9 +84,9 @@ def describe() -> "dict[str, Any]":
 
 
 def count(source: str | None) -> int | None:
-    """How many anchors there are in the store of that `source`; None where the operating system does not say.
+    """How many anchors the store of that `source` has; None where the operating system does not say.
 
-    Each is read for that, so it is for people who ask, and not for a refused handshake.
+    It reads each of them, so it is for people who ask, not for a refused handshake.
     """
     if source is None:
         return 0
@@ -105,14 +105,14 @@ def loaded(context: ssl.SSLContext) -> bool:
 def _remember(context: ssl.SSLContext) -> None:
     try:
         _loaded.add(ref(context, _loaded.discard))
-    except TypeError:  # a subclass that cannot be hashed or referred to: it goes without a note
+    except TypeError:  # a subclass that cannot be hashed or weakly referenced: it is not remembered
         pass
 
 
 def request(*args: object, **kwargs: object) -> "Request | None":
-    """What the arguments of ``load_verify_locations`` mean; None if they are wrong, which stock says in its words."""
+    """What the arguments of ``load_verify_locations`` mean; None if they are wrong, for stock to report."""
     try:
-        from . import _defaults  # here, as each file costs 0.15 ms: a default context does not need it
+        from . import _defaults  # here: each file costs 0.15 ms, and a default context does not need it
 
         return _defaults.request(_platform.is_default, _platform.is_carried, *args, **kwargs)
     except Exception:
@@ -120,9 +120,9 @@ def request(*args: object, **kwargs: object) -> "Request | None":
 
 
 def share(context: ssl.SSLContext, arguments: "dict[str, Any]") -> bool:
-    """Do ``load_verify_locations(**arguments)`` if it pays that the file is parsed once in a process; else False.
+    """Do ``load_verify_locations(**arguments)`` if it pays to parse the file only once per process; else False.
 
-    Never raises an `Exception`: what is wrong with the arguments, stock says.
+    Never raises an `Exception`: stock reports what is wrong with the arguments.
     """
     try:
         if "cafile" not in arguments or "cadata" in arguments or not _bundle.share(context, arguments["cafile"]):
@@ -138,8 +138,8 @@ def load(context: ssl.SSLContext, stock: "partial[None]", instead_of: "Sequence[
     """Let `context` trust the system store, and what the settings add to it.
 
     `instead_of` are the bundles that a library carries and the program named; what somebody added to them is kept.
-    ``stock(context)`` does what would have been done without us.  False if there is no store that can be used: then the
-    caller does that.  Never raises an `Exception`, so that no program fails for us.
+    ``stock(context)`` does what stock Python would have done.  False if there is no usable store: then the caller does
+    that.  Never raises an `Exception`, so that no program fails because of us.
     """
     try:
         _apply_settings(context)
@@ -159,7 +159,7 @@ def load(context: ssl.SSLContext, stock: "partial[None]", instead_of: "Sequence[
 
 
 def complete(context: ssl.SSLContext, names_directory: bool) -> None:
-    """Add what default trust has more than the one place of the machine that a program named.
+    """Add the rest of default trust to the one place of the machine that a program named.
 
     Never raises an `Exception`.
     """
@@ -173,7 +173,7 @@ def complete(context: ssl.SSLContext, names_directory: bool) -> None:
 
 def _extra_cas() -> "Extra | None":
     if _settings.extra_ca_certs() is None:
-        return None  # the ordinary case, which need not load what reads them
+        return None  # the ordinary case, which need not load the code that reads them
     from . import _extra
 
     return _extra.current()

@@ -1,8 +1,8 @@
-"""CA files, read by OpenSSL once in a process, whose parsed certificates all contexts share.
+"""CA files, read by OpenSSL once per process; all contexts share the parsed certificates.
 
 Reading is what a bundle costs: 0.1 ms for each certificate with OpenSSL 3.0.  So OpenSSL reads it into a context of our
-own, which nobody else sees, and every other context gets the same objects by reference.  What is in a file and what is
-trusted of it, OpenSSL alone decides: comments, trust settings, revocation lists, order, errors.
+own, which nobody else sees, and every other context gets the same objects by reference.  OpenSSL alone decides what is
+in a file and what of it is trusted: comments, trust settings, revocation lists, order, errors.
 """
 
 import _ssl
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ._files import Identity, Path
     from ._libssl import Objects
 
-# In bytes: a smaller file, of ten certificates or so, is parsed for each context: that is no dearer than `_libssl`.
+# In bytes.  A smaller file, ten certificates or so, is parsed for each context, which costs no more than `_libssl`.
 SMALL = 16 * 1024
 _KEPT = 16  # how many files are kept; each certificate takes 4 to 5 kB
 
@@ -39,7 +39,7 @@ if sys.implementation.name == "pypy":  # whose class has no place for what its c
 
 
 class Bundle:
-    """What OpenSSL has read, in a context of its own that does not change any more."""
+    """What OpenSSL has read, in a context of its own that no longer changes."""
 
     def __init__(self, context: "_ssl._SSLContext", *calls: "dict[str, Any]") -> None:
         """`calls` are the arguments for ``load_verify_locations`` that would read it again."""
@@ -48,7 +48,7 @@ class Bundle:
         self._objects: Objects | None = None
 
     def objects(self) -> "Objects":
-        """For `_libssl`.  Raises an `Exception` where they cannot be shared."""
+        """OpenSSL's objects, for `_libssl`.  Raises an `Exception` where they cannot be shared."""
         if self._objects is None:
             from . import _libssl
 
@@ -56,7 +56,7 @@ class Bundle:
         return self._objects
 
     def add_to(self, context: "_ssl._SSLContext") -> None:
-        """Let `context` trust it.  Where it has to be read again, what is refused now is passed over."""
+        """Let `context` trust it.  If it has to be read again, what is refused this time is skipped."""
         if not _share(context, self):
             _load(context, self.calls)
 
@@ -92,16 +92,16 @@ def read(path: "Path") -> Bundle:
 
 
 def read_alone(path: "Path") -> Bundle:
-    """As `read`, for one of very many small files: it is not kept."""
+    """Like `read`, for one of very many small files: it is not kept."""
     context = new_context()
     load_verify_locations(context, path)
     return Bundle(context, {"cafile": path})
 
 
 def read_all(paths: "Iterable[Path]", subjects: "set[object] | None" = None) -> Bundle | None:
-    """What OpenSSL reads of the files, together; None if that is no CA.  What it refuses is passed over.
+    """What OpenSSL reads from the files, together; None if no CA is among it.  What it refuses is skipped.
 
-    With `subjects`, of those files alone that have a CA with one of these.
+    With `subjects`, only from the files that have a CA with one of these.
     """
     context, good = new_context(), []
     for path in paths:
@@ -121,7 +121,7 @@ def read_all(paths: "Iterable[Path]", subjects: "set[object] | None" = None) -> 
 def looking_into(directories: "Sequence[str]", by_itself: bool) -> "_ssl._SSLContext":
     """A context that looks into `directories`.  `by_itself`: OpenSSL does so without being told where they are.
 
-    Raises an `Exception` where that cannot be had without the file that OpenSSL reads, too.
+    Raises an `Exception` where that cannot be had without also loading the file that OpenSSL reads.
     """
     context = new_context()
     if by_itself:
@@ -141,11 +141,11 @@ def beside(
     in_memory: Bundle | None = None,
     lacks: Bundle | None = None,
 ) -> Bundle | None:
-    """What OpenSSL finds in `directories` for the subjects in `added`; None if that is nothing.
+    """What OpenSSL finds in `directories` for the subjects in `added`; None if it finds nothing.
 
-    It looks into a directory only for a subject of which it has nothing in memory, so what is put there hides what is
-    in the directory.  But a CA that is renewed keeps its subject: with a new key, or the old one and new dates.
-    `in_memory` is what hides something there without us.  `lacks`, if it is known, holds all of the directories that
+    It looks into a directory only for a subject that is not in memory, so what is added to memory hides what is in the
+    directory.  But a renewed CA keeps its subject, with a new key, or with the old one and new dates.  `in_memory` is
+    what hides something there in stock Python, too.  `lacks`, if known, holds everything in the directories that
     `added` does not hold.
     https://docs.openssl.org/3.0/man3/X509_LOOKUP_hash_dir/
     """
@@ -186,7 +186,7 @@ def together(bundles: "Sequence[Bundle]") -> Bundle | None:
 
 
 def in_order(bundles: "Sequence[Bundle]") -> Bundle:
-    """As `together`, also of one."""
+    """Like `together`, but for a single bundle, too."""
     calls = [arguments for bundle in bundles for arguments in bundle.calls]
     context = new_context()
     if can_share():
@@ -205,16 +205,16 @@ def _load(context: "_ssl._SSLContext", calls: "Iterable[dict[str, Any]]") -> Non
     for arguments in calls:
         try:
             load_verify_locations(context, **arguments)
-        except OSError:  # ssl.SSLError is one: it was not refused when it was read first
+        except OSError:  # ssl.SSLError is one: it was not refused the first time
             pass
 
 
-# By the identity of the file, from before it was read.
+# By the identity that the file had before it was read.
 _read: "dict[Identity, Bundle]" = {}
 
 
 def share(context: "_ssl._SSLContext", path: "Path") -> bool:
-    """Let `context` trust the file `path` if it pays to share what is read from it; else, or if that fails, False."""
+    """Let `context` trust the file `path` if it pays to share what is read from it; False if not, or if that fails."""
     if size(path) < SMALL or not can_share():
         return False
     try:
@@ -244,7 +244,7 @@ def _share(context: "_ssl._SSLContext", bundle: Bundle) -> bool:
         from . import _libssl
 
         _libssl.add(context, bundle.objects())
-    except Exception as error:  # also whatever an audit hook raises that forbids ctypes
+    except Exception as error:  # also whatever an audit hook that forbids ctypes raises
         _cannot_share(error)
         return False
     return True

@@ -1,6 +1,6 @@
-"""Is this file, or this text, the CA bundle that a library or a tool carries as its own default?  And what did it gain?
+"""Is this file, or this text, the CA bundle that a library or a tool carries as its default?  What was added to it?
 
-It is recognised by what the package's installer wrote down, or by its loaded module, never by the name of a folder: an
+It is recognised by what the package's installer recorded, or by its loaded module, never by the name of a folder: an
 application may have a package ``requests`` of its own, with a ``cacert.pem`` that it pins.
 """
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from ._files import Path
 
-# The package, where in it the bundle lies, and a name that the library's module has: an application's own module that
-# is merely called so does not.
+# The package, where the bundle is in it, and a name that the library's module has: an application's own module that
+# merely shares the package's name does not.
 _LIBRARIES = (
     ("certifi", "cacert.pem", "where"),
     ("botocore", "cacert.pem", "UNSIGNED"),
@@ -33,12 +33,12 @@ _LIBRARIES = (
 )
 _FILES = frozenset(tail.rpartition("/")[2] for _, tail, _ in _LIBRARIES)
 
-# Stands for the system store where a library wants to see a file.  It is empty: who reads it otherwise trusts nobody.
+# Stands for the system store where a library wants to see a file.  It is empty: whatever else reads it trusts nobody.
 PLACEHOLDER = os.path.join(os.path.dirname(__file__), "system.pem")
 
 
 def library(path: object) -> str | None:
-    """The name of the library whose own bundle lies at `path`, also behind links, else None.  Raises no `Exception`."""
+    """The library whose own bundle is at `path`, also through links; else None.  Never raises an `Exception`."""
     try:
         file = resolve(path)  # type: ignore[arg-type]
         if file == _placeholder():
@@ -73,8 +73,8 @@ _resolved_placeholder = ""
 
 
 def _is_condas(file: str) -> bool:
-    """The bundle, or the directory, of a conda environment; its activation sets the variables of OpenSSL to them."""
-    # What is active, and this Python's own: a virtual environment may be one of any Python.
+    """Whether it is a conda environment's bundle or directory: activating one sets OpenSSL's variables to them."""
+    # The active one, and this Python's own: a virtual environment may belong to any Python.
     prefixes = [prefix for prefix in (sys.prefix, sys.base_prefix) if is_directory(f"{prefix}/conda-meta")]
     prefixes += filter(None, [_settings.openssl("CONDA_PREFIX")])
     return any(file == resolve(f"{prefix}/{place}") for prefix in prefixes for place in _CONDAS)
@@ -94,7 +94,7 @@ def _is_loaded(package: str, folder: str, known: str) -> bool:
 
 
 def _is_installed(package: str, folder: str, file: str) -> bool:
-    """Whether an installer laid `file` down for the library, and not for an application with a folder of that name."""
+    """Whether an installer put `file` there for the library, not for an application with a folder of that name."""
     is_vendored = package == "certifi" and bool(size(f"{folder}/core.py"))
     return _installed(file) is not None and (is_vendored or not _is_package(os.path.dirname(folder)))
 
@@ -111,7 +111,7 @@ def _modules(name: str) -> "Iterator[tuple[str, ModuleType]]":
 
 
 def _copied_from_a_zip(file: str) -> bool:
-    """Whether ``certifi.where()`` has copied it out of a zip file, into a temporary one."""
+    """Whether ``certifi.where()`` has copied it from a zip file to a temporary one."""
     for _, core in _modules("certifi.core"):
         path = getattr(core, "_CACERT_PATH", None)
         if path is not None and not size(core.__file__ or "") and resolve(path) == file:
@@ -123,12 +123,12 @@ def contents(text: str) -> str | None:
     """The path of certifi's bundle, if `text` is what ``certifi.contents()`` gives."""
     for _, core in _modules("certifi.core"):
         try:
-            # Its contents() reads the file beside it, whether its where() was asked before or not.
+            # Its contents() reads the file beside it, whether or not its where() was called before.
             path = getattr(core, "_CACERT_PATH", None) or f"{os.path.dirname(core.__file__ or '')}/cacert.pem"
             if not size(path):  # inside a zip file
                 if core.contents() == text:
                     return path
-            # certifi's bundle is ASCII; its size spares reading it for every other text.
+            # certifi's bundle is ASCII; comparing sizes saves reading it for every other text.
             elif size(path) == len(text) and read(path) == text.encode():
                 return path if library(path) is not None else None
         except (AttributeError, OSError, ValueError):
@@ -137,7 +137,7 @@ def contents(text: str) -> str | None:
 
 
 class Installed:
-    """What an installer wrote down about a file: its size in bytes, its SHA-256 (hexadecimal) if it is known."""
+    """What an installer recorded about a file: its size in bytes, and its SHA-256 (hexadecimal) if known."""
 
     def __init__(self, size: int | None, digest: str | None, version: str = "") -> None:
         self.size, self.digest, self.version = size, digest, version
@@ -207,9 +207,9 @@ def _sha256(recorded: str) -> str | None:
 
 
 def gained(path: "Path") -> "tuple[_bundle.Bundle, ...]":
-    """What somebody added to a carried bundle after it was installed.  Raises no `Exception`.
+    """What somebody added to a carried bundle after it was installed.  Never raises an `Exception`.
 
-    A company's own build of certifi, which the local label of its version tells (PEP 440), counts as a whole.
+    For a company's own build of certifi, recognised by the local label in its version (PEP 440), that is all of it.
     """
     try:
         file = resolve(path)
@@ -231,11 +231,11 @@ def _read_gained(file: str) -> "tuple[_bundle.Bundle, ...]":
     if installed is None or installed.size is None:
         return ()
     if "+" in installed.version:
-        _record.note(f"{file} is of {installed.version}, somebody's own build: it is trusted in addition to the store")
+        _record.note(f"{file} is from {installed.version}, a custom build: it is trusted in addition to the store")
         return (_bundle.read(file),)
     data = read(file)
     added = _added(data, installed.size, installed.digest)
-    if added is None:  # it was rewritten: which of it is new cannot be told, and a user's own CA is never lost
+    if added is None:  # rewritten: nothing tells what is new in it, and a user's own CA must not be lost
         _record.note(f"{file} was rewritten after it was installed: all of it is trusted in addition to the store")
         return (_bundle.read(file),)
     bundle = _from_text(added)
@@ -246,7 +246,7 @@ def _read_gained(file: str) -> "tuple[_bundle.Bundle, ...]":
 
 
 def _added(data: bytes, size: int, digest: str | None) -> bytes | None:
-    """What `data` has more than what was installed; None if that is not a part of it any more."""
+    """What `data` has beyond what was installed; None if that is no longer a part of it."""
     if digest is None:
         return data[size:]
     from hashlib import sha256
@@ -259,8 +259,8 @@ def _added(data: bytes, size: int, digest: str | None) -> bytes | None:
 
 
 def _from_text(data: bytes) -> "_bundle.Bundle | None":
-    """What OpenSSL reads of it; None if that is nothing."""
-    text = data.decode("latin-1").encode("ascii", "replace").decode()  # ssl takes no other; a comment may hold anything
+    """What OpenSSL reads from it; None if it reads nothing."""
+    text = data.decode("latin-1").encode("ascii", "replace").decode()  # ssl takes only ASCII; a comment may be anything
     context = _bundle.new_context()
     try:
         _bundle.load_verify_locations(context, cadata=text)

@@ -1,7 +1,7 @@
 """The object behind a client connection that the operating system verifies: no byte passes before it has agreed.
 
-What `truststore.SSLContext` makes verifies in ``do_handshake`` alone: a program that writes first makes OpenSSL do the
-handshake, and nothing is verified.
+A connection of `truststore.SSLContext` is verified in ``do_handshake`` alone: if a program writes first, OpenSSL does
+the handshake, and nothing is verified.
 """
 
 import _socket
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any, NoReturn
 
-    # The chain in DER and the first certificate as the ssl module decodes it, for that certificate.
+    # By server certificate: the chain in DER, and that certificate as the ssl module decodes it.
     Chains = dict[bytes, tuple[list[bytes], Mapping[str, Any]]]
 
 
 class Connection:
-    """Stands before the `_ssl._SSLSocket` of a client connection, in the `_sslobj` of an SSLSocket or SSLObject.
+    """Wraps the `_ssl._SSLSocket` of a client connection, as the `_sslobj` of an SSLSocket or SSLObject.
 
-    What is not defined here is that of the object behind.  `verifying` calls a function while OpenSSL's own
+    What is not defined here comes from the wrapped object.  `verifying` calls a function while OpenSSL's own
     verification is on in `context`; `chains` holds what the context's sessions do not: see `session`.
     """
 
@@ -90,15 +90,15 @@ class Connection:
         return written
 
     def getpeercert(self, binary_form: bool = False, /) -> "Any":
-        if self._leaf is None:  # as stock has it after a refusal, where the handshake never ends
+        if self._leaf is None:  # as in stock after a refusal, where the handshake never ends
             raise ValueError("handshake not done yet")
         if not self._final:
             self._verify()
         return self._ssl.getpeercert(True) if binary_form else self._decoded()
 
     def get_verified_chain(self) -> "Any":
-        # The operating system does not hand out the chain that it verified, and what OpenSSL has put together was not
-        # verified by anybody, except for its first certificate.
+        # The operating system does not hand out the chain that it verified, and nobody verified the one that OpenSSL
+        # put together, except for its first certificate.
         chain = None if self._leaf is None else self._ssl.get_unverified_chain()
         return chain and chain[:1]
 
@@ -122,7 +122,7 @@ class Connection:
     @property
     def session(self) -> "Any":
         if self._leaf is None:
-            return None  # a session with somebody who is not verified is of no use to anybody
+            return None  # a session with an unverified server is of no use
         if self._leaf not in self._chains:
             self._chains[self._leaf] = self._chain(self._leaf), self._decoded()
         return self._ssl.session
@@ -132,12 +132,12 @@ class Connection:
         self._ssl.session = session
 
     def _ready(self) -> None:
-        """Before a byte of the application passes: OpenSSL would do an outstanding handshake by itself, unverified."""
+        """Called before application data passes: OpenSSL would do an outstanding handshake by itself, unverified."""
         if not self._final:
             self.do_handshake()
 
     def _verify(self) -> None:
-        """Let the operating system verify the server, unless it has verified this certificate of it.
+        """Let the operating system verify the server, unless it has already verified this certificate.
 
         More than once: up to TLS 1.2 a renegotiation can bring another certificate.
         """
@@ -145,7 +145,7 @@ class Connection:
         try:
             leaf = self._ssl.getpeercert(True)
         except ValueError:
-            return  # in the middle of a renegotiation: what came so far is from whom was verified
+            return  # in the middle of a renegotiation: what came so far is from a verified server
         if leaf is None or leaf != self._leaf:
             try:
                 self._ask(leaf)
@@ -162,7 +162,7 @@ class Connection:
         self._system.verify(self._settings, self._chain(leaf), self._ssl.server_hostname, self._decoded)
 
     def _chain(self, leaf: bytes) -> list[bytes]:
-        """`leaf` and what else the server has sent, as DER.  A resumed session brings the leaf alone."""
+        """`leaf` and what else the server sent, as DER.  A resumed session brings only the leaf."""
         sent = [certificate.public_bytes(_ssl.ENCODING_DER) for certificate in self._ssl.get_unverified_chain() or ()]
         others = [certificate for certificate in sent if certificate != leaf]
         return [leaf, *others] if others else self._chains.get(leaf, ([leaf], None))[0]
@@ -170,7 +170,7 @@ class Connection:
     def _decoded(self) -> "Any":
         """The server's certificate as the ssl module decodes it.
 
-        ``getpeercert()`` does that only for a context that verifies; on PyPy for an object, and ours never does.
+        ``getpeercert()`` does that only if the context verifies; on PyPy, if the object does, and ours never does.
         """
         decoded = self._verifying(partial(self._ssl.getpeercert, False))
         if not decoded and (chain := self._ssl.get_unverified_chain()):
@@ -183,7 +183,7 @@ class Connection:
         message = _verifier.words(error)
         if isinstance(error, _verifier.CouldNotBeAsked):
             message = f"{_verifier.NAME} could not be asked: {message}"
-        # A server's certificate is quoted in it: nothing that a terminal would obey.
+        # It may quote the server's certificate: nothing that a terminal would obey may be left in it.
         self._refusal = _record.printable(message), getattr(error, "verify_code", 0)
         self._leaf = None
         sock = None if self._sock is None else self._sock()

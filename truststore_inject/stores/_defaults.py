@@ -1,8 +1,8 @@
-"""The one room that answers: does what a program loads mean default trust?
+"""The one place that answers: does what a program loads mean default trust?
 
-A library's own bundle does: the system store takes its place.  The machine's default does, named by its path: it is
-loaded as it is named, and what the settings add is added.  Everything else is the program's own choice, and stays
-exact.
+A library's own bundle does: the system store takes its place.  The machine's default, named by its path, does too: it
+is loaded as named, together with what the settings add.  Everything else is the program's own choice and is loaded
+exactly as it is.
 """
 
 from . import _carried
@@ -19,9 +19,9 @@ class Request:
     """What the arguments of ``load_verify_locations`` mean."""
 
     def __init__(self) -> None:
-        self.own: dict[str, Any] = {}  # what is loaded as it is named
-        self.carried: dict[str, Any] = {}  # what the system store takes the place of
-        self.bundles: list[Any] = []  # where that lies
+        self.own: dict[str, Any] = {}  # what is loaded as named
+        self.carried: dict[str, Any] = {}  # what the system store replaces
+        self.bundles: list[Any] = []  # the paths of those bundles
         self.default: str | None = None  # "cafile" or "capath", if that names the machine's default
 
 

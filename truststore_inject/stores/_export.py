@@ -1,16 +1,16 @@
-"""The system store as PEM, for libraries with a TLS stack of their own, which want nothing else.
+"""The system store as PEM, for libraries with a TLS stack of their own, which take nothing else.
 
-Bytes are what a library should be given where it takes them: nobody else can change them.  Where it wants a path it
-gets the machine's own bundle, if that holds all of the store.  A file of ours comes last:
+A library should be given bytes where it takes them: nobody else can change them.  Where it wants a path, it gets the
+machine's own bundle, if that holds all of the store.  A file of our own comes last:
 
-- Linux: it has no name.  It lies in memory, sealed, and its path is ``/proc/self/fd/N``.  So nothing is left behind
-  by a process that is killed, nothing can be swept, and no folder that a variable names has a say.  A forked child has
-  inherited it.  The kernel lets a process open its own descriptors whatever user it has become, and the file lets
-  everybody read it.  A new program (``exec``) has neither the descriptor nor the path.
+- Linux: it has no name.  It is in memory, sealed, and its path is ``/proc/self/fd/N``.  So a killed process leaves
+  nothing behind, nothing can be swept, and no folder that a variable names matters.  A forked child inherits it.  The
+  kernel lets a process open its own descriptors whatever user it has become, and everybody may read the file.  A new
+  program (``exec``) has neither the descriptor nor the path.
   https://man7.org/linux/man-pages/man2/memfd_create.2.html
-- Elsewhere: it lies in the temporary folder if that is the user's own, as on Windows and macOS, and is removed when
-  the process ends.  What a killed process leaves there is of no use to anybody and no harm.  In a folder that others
-  can write to no file is used: it would be swept, and somebody else could take its name.
+- Elsewhere: it is in the temporary folder if that is the user's own, as on Windows and macOS, and is removed when
+  the process ends.  What a killed process leaves there is useless and harmless.  In a folder that others can write to,
+  no file is used: it would be swept, and somebody else could take its name.
 """
 
 import atexit
@@ -23,16 +23,16 @@ import sys
 from .. import _record, _settings
 from . import _bundle, _carried, _extra, _files, describe, distrusted, interpositions, listing, on_demand, whole_bundle
 
-# For each setting of the variables that decide: the store as PEM.
+# By the values of the variables that decide: the store as PEM.
 _texts: "dict[tuple[str | None, ...], bytes]" = {}
-# And the path, with which file it was that lay there.
+# And the path, with the identity of the file there.
 _paths: "dict[tuple[str | None, ...], tuple[str, tuple[int, ...]]]" = {}
 
 
 def pem_bytes(bundle: str | None = None) -> bytes | None:
     """The system store and what the settings add to it, each certificate once, as PEM; None if there is no store.
 
-    `bundle` is the file that it stands for, if a library carries it: a CA that somebody added there is kept, and all of
+    `bundle` is the file that it replaces, if a library carries one: a CA that somebody added there is kept, and all of
     it where the store fetches its anchors on demand.  This process does not see a CA that is added to the store later.
     Never raises an `Exception`.
     """
@@ -51,9 +51,9 @@ def pem_bytes(bundle: str | None = None) -> bytes | None:
 
 
 def pem_file(bundle: str | None = None) -> str | None:
-    """The path of a file that holds what `pem_bytes` gives: the machine's own bundle, or a file of this process's.
+    """The path of a file that holds what `pem_bytes` gives: the machine's own bundle, or a file of this process.
 
-    None, too, where no file can be had that only this process can write.  Never raises an `Exception`.
+    Also None where no file can be had that only this process can write.  Never raises an `Exception`.
     """
     try:
         kept = _kept(bundle)
@@ -78,10 +78,10 @@ def _key(kept: str | None) -> "tuple[str | None, ...]":
 
 
 def _identity(path: str) -> "tuple[int, ...]":
-    """Which file lies there; empty if there is none.
+    """Which file is there; empty if there is none.
 
-    A program that becomes a daemon closes all descriptors, a temporary folder is swept: then another file may have the
-    path of ours.  The time of the last change is the one that nobody can set.
+    A program that becomes a daemon closes all descriptors, and a temporary folder is swept: then another file may have
+    the path of ours.  The time of the last status change is the one that nobody can set.
     """
     try:
         status = os.stat(path)
@@ -118,7 +118,7 @@ def _places() -> "list[str]":
 
 
 def _sound(anchors: "list[bytes]") -> "list[bytes]":
-    """Those that OpenSSL takes: a library would refuse all of them for the sake of a corrupt one."""
+    """Those that OpenSSL takes: a library would refuse all of them because of a corrupt one."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     with contextlib.suppress(ssl.SSLError):
         context.load_verify_locations(cadata=b"".join(anchors))
@@ -137,7 +137,7 @@ def _find_or_write(kept: str | None) -> str | None:
 
 def _whole_bundle(anchors: "list[bytes]") -> str | None:
     """The machine's own bundle, if it holds `anchors`, all of them and no others."""
-    if interpositions is not None:  # what the variables name is trusted in addition to the store there
+    if interpositions is not None:  # there, what the variables name is trusted in addition
         return None
     whole = whole_bundle()
     for bundle in describe()["bundles"] if whole is None else [whole]:
@@ -148,7 +148,7 @@ def _whole_bundle(anchors: "list[bytes]") -> str | None:
 
 
 def _has_trust_settings(file: str) -> bool:
-    """Whether it says more of a certificate than that it is trusted, which not every library understands."""
+    """Whether it says more about a certificate than that it is trusted: not every library understands that."""
     return b"-----BEGIN TRUSTED" in _files.read(file)
 
 
@@ -182,7 +182,7 @@ def _write(text: bytes) -> str:
     return path
 
 
-# From the kernel's headers: what the interpreter was built with may have been too old for them.
+# From the kernel's headers: those that the interpreter was built with may have been too old.
 _MFD_CLOEXEC, _MFD_ALLOW_SEALING, _F_ADD_SEALS, _ALL_SEALS = 0x1, 0x2, 1033, 0xF
 _HIGH = 1000
 
@@ -195,7 +195,7 @@ def _write_to_memory(text: bytes) -> str:
         with open(descriptor, "wb", closefd=False) as file:
             file.write(text)
         fcntl.fcntl(descriptor, _F_ADD_SEALS, _ALL_SEALS)
-        # A number that no file gets soon which the program opens after it has closed ours with all others.
+        # A high number: a program that has closed ours with all others does not soon get it for another file.
         high = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _HIGH)
     finally:
         os.close(descriptor)
@@ -207,7 +207,7 @@ def _write_to_memory(text: bytes) -> str:
 
 
 def _memory_file(name: str, flags: int) -> int:
-    if hasattr(os, "memfd_create"):  # not in uv's and conda's Pythons of before 2026
+    if hasattr(os, "memfd_create"):  # missing from uv's and conda's Pythons before 2026
         return os.memfd_create(name, flags)
     import ctypes
 

@@ -1,7 +1,7 @@
 """What ``TRUSTSTORE_INJECT_EXTRA_CA_CERTS`` adds to the system store: files in PEM or DER, and directories of such
 files.
 
-OpenSSL reads them, each once in a process.  A file that it refuses is left out whole, with the reason.
+OpenSSL reads them, each once per process.  A file that it refuses is left out as a whole, with the reason.
 """
 
 import os
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Extra:
-    """The extra CAs: what was read, by the path that it was read from, and what was left out, with the reasons."""
+    """The extra CAs: what was read, by path, and what was left out, with the reasons."""
 
     def __init__(self, value: str) -> None:
         self._value = value
@@ -44,7 +44,7 @@ class Extra:
         self._looked_at.setdefault(place, identity(place))
 
     def _read_directory(self, directory: str) -> None:
-        # A name that begins with a dot is none of the user's: Kubernetes swaps ..data to change all files at once.
+        # A name that begins with a dot is not the user's: Kubernetes swaps ..data to change all files at once.
         files = [f"{directory}/{name}" for name in names(directory) if not name.startswith(".")]
         seen = set()
         for file in files:
@@ -79,7 +79,7 @@ _read: Extra | None = None
 
 
 def current() -> Extra | None:
-    """The extra CAs as they are now; None where none are named, or this process has more rights than its caller."""
+    """The extra CAs as they are now; None where none are named, or this process has more privileges than its caller."""
     global _read
     value = _settings.extra_ca_certs()
     if value is None:

@@ -1,7 +1,7 @@
-"""What lies at a path.  The operating system is asked through the module from which `os` has its functions.
+"""What is at a path.  The operating system is asked through the module that `os` gets its functions from.
 
 A guard against blocking calls, or a test's mock, replaces them in `os`, for the program's own calls; the stock ssl
-module makes none through `os`, so what stands in its place makes none there either.
+module makes none through `os`, so what replaces it makes none there either.
 """
 
 import os
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     Identity = tuple[int, ...]
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
-_MOST_LINKS = 40  # as Linux has it
+_MOST_LINKS = 40  # as on Linux
 _HEXADECIMAL = frozenset("0123456789abcdefABCDEF")
 
 
 def identity(path: "Path") -> "Identity":
-    """Which file lies there, and in which state; empty if there is none.
+    """Which file is there, and in what state; empty if there is none.
 
-    The last number is the time of the last change of its status, in nanoseconds, which nobody can set.
+    The last number is the time of its last status change, in nanoseconds, which nobody can set.
     """
     try:
         status = stat(path)
@@ -45,12 +45,12 @@ def identity(path: "Path") -> "Identity":
 
 
 def is_settled(state: "Identity") -> bool:
-    """False where the file was changed so lately that another change may leave the same `identity` (a clock's tick)."""
+    """False if the file changed so recently that another change may leave the same `identity` (a clock's tick)."""
     return not state or abs(time_ns() - state[-1]) > 100_000_000
 
 
 def size(path: "Path") -> int:
-    """Of a regular file, in bytes; else 0."""
+    """The size of a regular file, in bytes; else 0."""
     try:
         status = stat(path)
     except (OSError, ValueError):
@@ -66,7 +66,7 @@ def is_directory(path: "Path") -> bool:
 
 
 def read(path: "Path") -> bytes:
-    """The content of a regular file; nothing of another kind, which might have no end.  Raises `OSError`."""
+    """The content of a regular file; empty for any other kind, which might have no end.  Raises `OSError`."""
     descriptor = open_(path, _FLAGS)  # not open(): a store is a few hundred small files, and this is three times faster
     try:
         status = fstat(descriptor)
@@ -83,7 +83,7 @@ def read(path: "Path") -> bytes:
 
 
 def names(directory: "Path") -> list[str]:
-    """What is in it, sorted; nothing where it cannot be read."""
+    """The names in it, sorted; none if it cannot be read."""
     try:
         return sorted(listdir(fsdecode(directory)))
     except (OSError, ValueError):
@@ -91,20 +91,20 @@ def names(directory: "Path") -> list[str]:
 
 
 def hashed(directory: str) -> "Iterator[str]":
-    """The paths in it that OpenSSL may ask for; whether it finds something there, only OpenSSL knows.
+    """The paths in it that OpenSSL may ask for; only OpenSSL knows whether it finds anything there.
 
-    They are called after the hash of a subject, and a number: https://docs.openssl.org/3.0/man1/openssl-rehash/
+    They are named after the hash of a subject, and a number: https://docs.openssl.org/3.0/man1/openssl-rehash/
     """
     for name in names(directory):
-        # Not with `re`: what it costs to compile is a tenth of what the first context costs.
+        # Not with `re`: compiling the pattern costs a tenth of what the first context costs.
         if name[8:9] == "." and name[9:].isdigit() and _HEXADECIMAL.issuperset(name[:8]):
             yield f"{directory}/{name}"
 
 
 def resolve(path: "Path") -> str:
-    """The absolute path without links, as far as it exists.  Raises `OSError` where the working directory is gone.
+    """The absolute path without links, as far as it exists.  Raises `OSError` if the working directory is gone.
 
-    `os.path.realpath` asks what somebody may have put into `os` meanwhile.
+    `os.path.realpath` calls the functions in `os`, which somebody may have replaced.
     """
     text = fsdecode(path)
     if os.sep != "/":  # Windows
@@ -137,5 +137,5 @@ def resolve(path: "Path") -> str:
 
 
 def is_below(path: str, folder: str) -> bool:
-    """Whether `path` lies in `folder` or is it; both as `resolve` gives them."""
+    """Whether `path` is `folder` or inside it; both as `resolve` returns them."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")

@@ -1,12 +1,12 @@
 """OpenSSL's own functions for the store behind a context, which Python's ``ssl`` does not offer.
 
 They are called in the very library that ``_ssl`` is linked with.  The address of OpenSSL's object is read from the
-memory of Python's context, which is no public interface: so it is done only where that is known, and each assumption is
-checked before the address is used.  Importing this file raises an `Exception` where any of it cannot be had.
+memory of Python's context, which is not a public interface: so it is done only where the layout is known, and each
+assumption is checked before the address is used.  Importing this file raises an `Exception` where any of it is missing.
 docs/bundles.md says what is shared and why.
 
-They are called through ``_ctypes``, the part of ctypes that is in C.  The part in Python takes 1.5 ms to import, more
-than all that is done here, and a hook that instruments every import takes minutes for it.
+They are called through ``_ctypes``, the C part of ctypes.  The Python part takes 1.5 ms to import, more than
+everything done here, and minutes under a hook that instruments every import.
 https://github.com/beartype/beartype/issues/259
 """
 
@@ -55,9 +55,9 @@ class _Byte(_SimpleCData):  # type: ignore[type-arg]
     _type_ = "c"
 
 
-# Where the ``PySSLContext`` of CPython (``Modules/_ssl.c``, 3.10 to 3.15) has what is read of it.
+# Where the ``PySSLContext`` of CPython (``Modules/_ssl.c``, 3.10 to 3.15) has what is read from it.
 _CTX = getattr(object, "__basicsize__", 0)  # PyPy has none
-_CHECK_HOSTNAME = _CTX + 4 * sizeof(_Pointer)  # behind the ALPN protocols, their length and the callback for SNI
+_CHECK_HOSTNAME = _CTX + 4 * sizeof(_Pointer)  # after the ALPN protocols, their length and the callback for SNI
 _FOLLOWING = _CHECK_HOSTNAME + sizeof(_Int)
 _END = _FOLLOWING + 2 * sizeof(_Int)
 
@@ -69,8 +69,8 @@ class _Library:
         file = getattr(_ssl, "__file__", None)
         if not _KNOWN or file is None:
             raise ValueError("this Python's _ssl is not known well enough")
-        # NOLOAD: what is loaded, and no other file that took its name since.  A symbol is looked for in this file and
-        # in what it is linked with, not in all of the process: there may be a second OpenSSL, of a wheel.
+        # NOLOAD: what is loaded, not another file that has taken its name since.  A symbol is looked up in this file
+        # and in what it is linked with, not in the whole process: there may be a second OpenSSL, from a wheel.
         self._handle = dlopen(file, os.RTLD_NOLOAD | os.RTLD_NOW)  # where CFuncPtr looks for it
         if self.function("OpenSSL_version_num", _UnsignedLong)() != ssl.OPENSSL_VERSION_NUMBER:
             raise ValueError("there are two versions of OpenSSL")
@@ -114,9 +114,9 @@ if ssl.OPENSSL_VERSION_INFO >= (3,):
 
 
 def objects(context: "_ssl._SSLContext") -> "Objects":
-    """What `context` has in memory: certificates and revocation lists, in their order.
+    """What `context` has in memory: certificates and revocation lists, in order.
 
-    They live as long as `context` does, which nobody may change meanwhile.
+    They live as long as `context` does; nobody may change it meanwhile.
     https://docs.openssl.org/3.0/man3/X509_STORE_get0_param/
     """
     stack = _store_objects(_store(context))
@@ -132,16 +132,16 @@ def objects(context: "_ssl._SSLContext") -> "Objects":
 
 
 def add(context: "_ssl._SSLContext", objects: "Objects") -> None:
-    """Put `objects` into `context` too; OpenSSL counts the references.  Raises `ValueError` if it does not take one."""
+    """Put `objects` into `context` too; OpenSSL counts the references.  Raises `ValueError` if it refuses one."""
     store = _store(context)
     for add_to, entry in objects:
         if not add_to(store, entry):
-            _clear_errors()  # else the ssl module takes it for an error of its next call
+            _clear_errors()  # else the ssl module would report it as an error of its next call
             raise ValueError("OpenSSL did not take a certificate")
 
 
 def look_into_default_directory(context: "_ssl._SSLContext") -> None:
-    """What ``set_default_verify_paths`` does, but for the file: OpenSSL decides which directory (or URI) that is.
+    """What ``set_default_verify_paths`` does, except for the file: OpenSSL decides which directory (or URI) that is.
 
     https://docs.openssl.org/3.0/man3/SSL_CTX_load_verify_locations/
     """
@@ -152,9 +152,9 @@ def look_into_default_directory(context: "_ssl._SSLContext") -> None:
 
 
 def find(context: "_ssl._SSLContext", objects: "Objects") -> "Objects":
-    """Let OpenSSL look in `context` and its directories for the subjects of `objects`; those that it found one of.
+    """The certificates among `objects` whose subject OpenSSL finds in `context` or its directories.
 
-    What it finds in a directory is in the memory of `context` from then on, as after a handshake.
+    What it finds in a directory stays in the memory of `context`, as after a handshake.
     https://docs.openssl.org/3.0/man3/X509_STORE_get_by_subject/
     """
     lookup, found = _lookup_new(), []
@@ -168,7 +168,7 @@ def find(context: "_ssl._SSLContext", objects: "Objects") -> "Objects":
 
 
 def _finds(lookup: int, subject: int) -> bool:
-    result = _object_new()  # one for each look-up: it counts a reference to what it was given
+    result = _object_new()  # a new one for each look-up: it holds a reference to what was found
     try:
         return bool(_by_subject(lookup, _X509, subject, result) > 0)
     finally:
@@ -176,11 +176,11 @@ def _finds(lookup: int, subject: int) -> bool:
 
 
 def ordered(objects: "Objects") -> "Objects":
-    """`objects`, first the certificates that are rejected for servers, then those that end a chain.
+    """`objects`, with the certificates that are rejected for servers first, then those that end a chain.
 
     OpenSSL keeps the first of two equal certificates, so a rejection counts whichever file it is in.  Of several with
-    the subject that it looks for OpenSSL takes the first, and goes no other way if that leads nowhere: a cross-signed
-    form of a root, for example, whose issuer is not there.
+    the subject that it looks for, it takes the first and tries no other if that leads nowhere: a cross-signed form of a
+    root, for example, whose issuer is missing.
     """
 
     def rank(entry: "tuple[Any, int]") -> int:
@@ -192,7 +192,7 @@ def ordered(objects: "Objects") -> "Objects":
 
 
 def _is_rejected(certificate: int) -> bool:
-    """By the trust settings beside it (``BEGIN TRUSTED CERTIFICATE``).
+    """Whether the trust settings stored with it say so (``BEGIN TRUSTED CERTIFICATE``).
 
     https://docs.openssl.org/3.0/man1/openssl-x509/#trust-settings
     """
@@ -200,9 +200,9 @@ def _is_rejected(certificate: int) -> bool:
 
 
 def encoded(objects: "Objects") -> "Iterable[bytes]":
-    """The certificates among `objects`, as DER; also those that are not a CA, which ``get_ca_certs()`` leaves out.
+    """The certificates among `objects`, as DER; also those that are not CAs, which ``get_ca_certs()`` leaves out.
 
-    Not those that are rejected for servers: DER has no place for that.
+    Not those that are rejected for servers: DER cannot say that.
     """
     for add_to, entry in objects:
         if add_to is _add_certificate and not _is_rejected(entry):
@@ -220,9 +220,9 @@ def _store(context: "_ssl._SSLContext") -> int:
 def _ssl_ctx(context: "_ssl._SSLContext") -> int:
     """The address of OpenSSL's object behind `context`.
 
-    Raises `ValueError` if the memory there is not laid out as we know it: then nothing is done with that address.
+    Raises `ValueError` if the memory there is not laid out as expected: then the address is not used.
     """
-    # type(), for an object may say of itself that it is a context: unittest.mock's do, with spec=.
+    # type(), because an object may claim to be a context: unittest.mock's do, with spec=.
     if not issubclass(type(context), _ssl._SSLContext) or _ssl._SSLContext.__basicsize__ < _END:
         raise ValueError("this is not CPython's context")
     ctx, check_hostname, *following = _memory(context)

@@ -1,11 +1,11 @@
-"""The system store where the operating system itself verifies, Windows and macOS: which contexts it verifies.
+"""The system store on Windows and macOS, where the operating system itself verifies: which contexts it verifies.
 
 OpenSSL has no system store there.  So a context with default trust is remembered (weakly), and when one of its client
 connections has finished its handshake, the operating system verifies the chain that the server sent.
 
 How OpenSSL is kept from refusing what it cannot judge: `SSL_new` copies the verification mode of the context, so the
-mode is off for the making of that one object and on again at once, under a lock in which nothing waits.  Whoever reads
-or sets `verify_mode` and `check_hostname` meanwhile waits for that, so nobody ever sees it.
+mode is switched off while that one object is made and on again at once, under a lock in which nothing blocks.  Whoever
+reads or sets `verify_mode` and `check_hostname` meanwhile waits for that, so nobody ever sees it off.
 """
 
 import _ssl
@@ -32,19 +32,19 @@ if TYPE_CHECKING:
 
 
 class _Trust:
-    """What is remembered of a context with default trust."""
+    """What is remembered about a context with default trust."""
 
     __slots__ = ("beyond", "chains", "from_settings", "stock", "suspended", "system")
 
     def __init__(self, system: _verifier.Verifier) -> None:
         self.system = system
-        # The verification mode and whether the host name is checked, while both are off for the making of an object.
+        # The verification mode and whether the host name is checked, while both are off to make an object.
         self.suspended: tuple[int, bool] | None = None
-        # For each server certificate that a session was taken from, the chain: a resumed handshake sends none.
+        # The chain of each server certificate that a session was saved for: a resumed handshake sends none.
         self.chains: Chains = {}
-        # What gives the context the trust that ours took the place of.
+        # What loads the trust that ours replaced.
         self.stock: list[partial[None]] = []
-        # How many anchors the settings gave it that are no CA, and their other ones.
+        # Of the anchors that the settings gave it: how many are not CAs, and the CAs.
         self.from_settings: tuple[int, frozenset[bytes]] = 0, frozenset()
         # verify_flags and cert_store_stats() when `_beyond` last looked at the anchors and found nothing.
         self.beyond: object = None
@@ -52,7 +52,7 @@ class _Trust:
 
 _contexts: "WeakKeyDictionary[ssl.SSLContext, _Trust]" = WeakKeyDictionary()
 
-# One for all contexts, so that a fork finds none of them half way.  Re-entrant: a signal handler or a finalizer that
+# One for all contexts, so that a fork finds none of them halfway.  Re-entrant: a signal handler or a finalizer that
 # runs inside may want a connection too.
 _lock = RLock()
 if hasattr(os, "register_at_fork"):
@@ -69,7 +69,7 @@ def load(context: ssl.SSLContext) -> bool:
         try:
             if any(given.values()):
                 load_verify_locations(context, **given)
-        except OSError as error:  # stock passes over it in silence; ssl.SSLError is an OSError
+        except OSError as error:  # stock ignores it silently; ssl.SSLError is an OSError
             _record.note(f"{variable}: not loaded, {error}")
     named = _settings.openssl("SSL_CERT_FILE")
     if named is not None and bundle is None:
@@ -102,12 +102,12 @@ is_carried = is_default
 
 
 def is_all_by_itself() -> bool:
-    """OpenSSL reads nothing of the store by itself, and there is no file of it to name."""
+    """True: the store has no file that could be named."""
     return True
 
 
 def complete(context: ssl.SSLContext, names_directory: bool) -> None:
-    """Nothing names the machine's default."""
+    """Nothing to add: no path names the machine's default."""
 
 
 def keep_stock(context: ssl.SSLContext, stock: "partial[None]") -> None:
@@ -118,7 +118,7 @@ def keep_stock(context: ssl.SSLContext, stock: "partial[None]") -> None:
 
 
 def _give_back(context: ssl.SSLContext, trust: _Trust) -> None:
-    """Let OpenSSL verify `context` from now on, with the trust that it would have had without us."""
+    """Let OpenSSL verify `context` from now on, with the trust that stock Python would have given it."""
     for stock in trust.stock:
         try:
             stock(context)
@@ -130,11 +130,11 @@ def _give_back(context: ssl.SSLContext, trust: _Trust) -> None:
 
 
 def whole_bundle() -> None:
-    """See `truststore_inject.stores`: no file is the store here."""
+    """See `truststore_inject.stores`: no file holds the store here."""
 
 
 def describe() -> dict[str, object]:
-    """See `truststore_inject.stores`.  `anchors` is None where the operating system does not say how many there are."""
+    """See `truststore_inject.stores`."""
     system = _system()
     reason = None if system is None else system.unusable()
     if system is None or reason is not None:
@@ -153,21 +153,21 @@ def describe() -> dict[str, object]:
 def environment() -> tuple[str | None, str | None]:
     """``SSL_CERT_FILE`` and ``SSL_CERT_DIR``: on Windows stock Python trusts them in addition to the system's store.
 
-    ``conda activate`` sets the first to the environment's own bundle on Windows: no person did that, and to read it
+    ``conda activate`` sets the first to the environment's own bundle on Windows: nobody chose that, and reading it
     takes 0.3 seconds.
     """
     found = []
     for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
         value = _settings.openssl(variable)
         if value is not None and _carried.library(value) is not None:
-            _record.note(f"{variable} names a library's own bundle and counts as not set: {value}")
+            _record.note(f"{variable} names a library's own bundle and is ignored: {value}")
             value = None
         found.append(value)
     return found[0], found[1]
 
 
 _found: "tuple[_verifier.Verifier | None] | None" = None
-_importing: set[int] = set()  # the threads that import truststore
+_importing: set[int] = set()  # the threads that are importing truststore
 
 
 def _system() -> "_verifier.Verifier | None":
@@ -177,11 +177,11 @@ def _system() -> "_verifier.Verifier | None":
         return _found[0]
     thread = get_ident()
     if thread in _importing:
-        return None  # truststore 0.10.0 makes a context, before Python 3.13, while it is imported
+        return None  # before Python 3.13, truststore 0.10.0 makes a context while it is imported
     try:
         _importing.add(thread)
         _found = (_verifier.Verifier(_native_function()),)
-    except Exception as error:  # no truststore, a system that it does not support, or its inside has changed
+    except Exception as error:  # no truststore, a system that it does not support, or its internals have changed
         _record.note(_does_not_verify(f"{type(error).__name__}: {error}"))
         _found = (None,)
     finally:
@@ -193,15 +193,15 @@ def _does_not_verify(reason: str) -> str:
     return f"{_verifier.NAME} does not verify, stock verification stays: {reason}"
 
 
-# Those of the C class: properties of subclasses must not come between.
+# The C class's own: a subclass's properties must not come in between.
 _mode: "Any" = _ssl._SSLContext.verify_mode
 _check: "Any" = _ssl._SSLContext.check_hostname
-# PyPy's setter asks the context for `check_hostname`, and would meet ours, which switches on what is to be off.
+# PyPy's setter asks the context for `check_hostname`, and would get ours, which switches verification on again.
 _set_mode: "Callable[[ssl.SSLContext, int], None]" = getattr(_ssl._SSLContext, "_set_verify_mode", _mode.__set__)
 
 
 def interpositions(cls: type[ssl.SSLContext]) -> "dict[str, object]":
-    """What has to be in the place of the attributes of `cls`, by name."""
+    """What replaces the attributes of `cls`, by name."""
     wrap_socket, wrap_bio = cls._wrap_socket, cls._wrap_bio  # type: ignore[attr-defined]
 
     @wraps(wrap_socket)
@@ -245,10 +245,10 @@ def _wrap(context: ssl.SSLContext, make: "Callable[[], Any]", server_side: bool,
             made = make()
             if context not in _contexts:
                 return made
-            continue  # remembered by another thread meanwhile, whose own object may have been in the making
+            continue  # another thread has remembered it meanwhile, and may have been making its own object
         with _lock:
             if _contexts.get(context) is not trust:
-                continue  # forgotten meanwhile: nobody but us would know that it is off
+                continue  # forgotten meanwhile: nobody else would know that verification is off
             _resume(context, trust)
             mode, check_hostname = _mode.__get__(context), _check.__get__(context)
             if server_side or mode == ssl.CERT_NONE:
@@ -263,13 +263,13 @@ def _wrap(context: ssl.SSLContext, make: "Callable[[], Any]", server_side: bool,
                     _set_mode(context, ssl.CERT_NONE)
                     made = make()
                 finally:
-                    # Set again: who came between (a signal handler, a finalizer) has switched on and gone.
+                    # Set again: a signal handler or a finalizer in between may have resumed, and so cleared it.
                     trust.suspended = mode, check_hostname
                     _resume(context, trust)
                 verifying = partial(_verifying, context, trust)
                 return Connection(made, context, trust.system, settings, trust.chains, verifying, sock)
         if reason is None:
-            trust.system.unusable()  # it may wait for the system: not in the lock
+            trust.system.unusable()  # it may wait for the system: not under the lock
         else:
             _record.note(reason)
             _give_back(context, trust)
@@ -278,7 +278,7 @@ def _wrap(context: ssl.SSLContext, make: "Callable[[], Any]", server_side: bool,
 def _resume(context: ssl.SSLContext, trust: _Trust) -> None:
     """Switch OpenSSL's own verification on again.
 
-    Whoever enters the lock calls it: an interrupt (Ctrl-C) may have come between any two steps of who was there before.
+    Whoever takes the lock calls it: an interrupt (Ctrl-C) may have come between any two steps of the last holder.
     """
     if trust.suspended is not None:
         mode, check_hostname = trust.suspended
@@ -295,18 +295,18 @@ def _verifying(context: ssl.SSLContext, trust: _Trust, function: "Callable[[], A
 
 
 def _why_stock(context: ssl.SSLContext, trust: _Trust) -> str | None:
-    """Why OpenSSL has to verify `context` as in stock, for a note; None if it has not."""
+    """Why OpenSSL has to verify `context` as in stock, for a note; None if it does not."""
     unusable = trust.system.unusable()
     if unusable is not None:
         return _does_not_verify(unusable)
     beyond = _beyond(context, trust)
-    return beyond and f"a context is verified as stock does, not by {_verifier.NAME}: {beyond}"
+    return beyond and f"a context is verified as in stock Python, not by {_verifier.NAME}: {beyond}"
 
 
 def _beyond(context: ssl.SSLContext, trust: _Trust) -> str | None:
     """What the program demands of the context that the operating system cannot be told.
 
-    Not what the settings demand: then a whole process would do without the operating system for one file.
+    Not what the settings demand: one file would make a whole process do without the operating system.
     """
     flags, anchors = context.verify_flags, context.cert_store_stats()
     if trust.beyond == (flags, anchors):
@@ -316,7 +316,7 @@ def _beyond(context: ssl.SSLContext, trust: _Trust) -> str | None:
         return "it checks revocation lists of its own"
     if _no_cas(context) > no_cas:
         return "one of its own trust anchors is not a CA"
-    # macOS takes any certificate for the end of a chain that it is told to, Windows only one that has signed itself.
+    # macOS takes any certificate that it is given as the end of a chain, Windows only a self-signed one.
     if sys.platform != "darwin" and flags & getattr(ssl, "VERIFY_X509_PARTIAL_CHAIN", 0):
         own = _verifier.decode(context.get_ca_certs(True))
         subjects = [info["subject"] for info in own.values()]
@@ -327,7 +327,7 @@ def _beyond(context: ssl.SSLContext, trust: _Trust) -> str | None:
 
 
 def _guarded(cls: type[ssl.SSLContext], name: str) -> property:
-    """The attribute of stock, for a remembered context never as it is while an object is being made."""
+    """Stock's attribute; for a remembered context, never as it is while an object is being made."""
     stock: Any = next(vars(base)[name] for base in cls.__mro__ if name in vars(base))
 
     def get(self: ssl.SSLContext) -> "Any":

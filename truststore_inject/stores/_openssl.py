@@ -47,7 +47,7 @@ def load(context: "ssl.SSLContext") -> bool:
 
 
 def _look_into(context: "ssl.SSLContext", store: Store) -> None:
-    """What OpenSSL has in memory, and the directories that it looks into, without what is added to them."""
+    """Give `context` the store's file and directories, without what is added to them."""
     if store.by_itself:
         # The file is not read again if it pays to share it.
         if store.file is not None and _bundle.share(context, store.file):
@@ -60,14 +60,14 @@ def _look_into(context: "ssl.SSLContext", store: Store) -> None:
     if store.file is not None and not _bundle.share(context, store.file):
         try:
             load_verify_locations(context, cafile=store.file)
-        except OSError:  # ssl.SSLError is one: where OpenSSL reads it by itself, it passes over that too
+        except OSError:  # ssl.SSLError is one: where OpenSSL reads it by itself, it ignores that too
             pass
     if store.directories:
         load_verify_locations(context, capath=os.pathsep.join(store.directories))
 
 
 def add(context: "ssl.SSLContext", bundles: "Iterable[Bundle]") -> None:
-    """Let `context`, which has the system store, trust `bundles` too, which hide nothing of the store's directories."""
+    """Let `context`, which has the system store, trust `bundles` too; they hide nothing in the store's directories."""
     bundles = list(bundles)
     addition = _with_what_they_hide(bundles, search().store) if bundles else None
     if addition is not None:
@@ -75,7 +75,7 @@ def add(context: "ssl.SSLContext", bundles: "Iterable[Bundle]") -> None:
 
 
 def _with_what_they_hide(bundles: list[Bundle], store: Store | None) -> Bundle | None:
-    """`bundles`, and what OpenSSL would not find any more in the directories of `store`; once for each search."""
+    """`bundles`, and what OpenSSL would no longer find in the directories of `store`; once for each search."""
     if store is None:
         return _bundle.together(bundles)
     key = tuple(map(id, bundles))
@@ -90,7 +90,7 @@ def _with_what_they_hide(bundles: list[Bundle], store: Store | None) -> Bundle |
 
 
 def complete(context: "ssl.SSLContext", names_directory: bool) -> None:
-    """What default trust has more than one of the places of the machine that a program named."""
+    """Add the rest of default trust to the one place of the machine that a program named."""
     found = search()
     if found.store is None:
         return
@@ -101,7 +101,7 @@ def complete(context: "ssl.SSLContext", names_directory: bool) -> None:
 
 
 def is_all_by_itself() -> bool:
-    """Whether OpenSSL by itself reads all that default trust is here."""
+    """Whether OpenSSL reads all of default trust here by itself."""
     store = search().store
     return store is None or (store.by_itself and not store.added and _settings.extra_ca_certs() is None)
 
@@ -137,9 +137,9 @@ _whole: "tuple[Store, str | None] | None" = None
 
 
 def _find_whole(store: Store, others: "Sequence[str]") -> str | None:
-    """A bundle with each text of the directories: OpenSSL takes ten times as long for their files, one by one.
+    """A bundle with every certificate of the directories: OpenSSL takes ten times as long to read those one by one.
 
-    It is the one that is in memory, else of `others` the first that there is.
+    It is the one in memory, else the first of `others` that exists.
     """
     from . import _pem  # here: few processes need it
 
@@ -151,7 +151,7 @@ def _find_whole(store: Store, others: "Sequence[str]") -> str | None:
     files = [file for directory in store.directories for file in hashed(directory) if size(file)]
     held = [_pem.plain_blocks(read(file)) for file in files]
     if any(text is None or len(text) != 1 or not text <= texts for text in held):
-        return None  # there is more in the directories, or it takes OpenSSL to tell
+        return None  # there is more in the directories, or only OpenSSL can tell
     if not in_memory and set().union(*filter(None, held)) != texts:
         return None
     return path if len(_bundle.read(path).certificates()) == len(texts) else None
@@ -182,7 +182,7 @@ def hashed_anchors(directory: str) -> "Iterator[tuple[str, bytes]]":
 
 
 def _in_directories(directories: "Sequence[str]", by_itself: bool) -> "Iterator[tuple[str, bytes]]":
-    """What OpenSSL finds there: under the name that it asks for."""
+    """What OpenSSL finds there, which is only what has the name that it asks for."""
     files = {path: _readable(path) for directory in directories for path in hashed(directory)}
     anchors = {path: [] if bundle is None else bundle.certificates() for path, bundle in files.items()}
     found = {anchor for held in anchors.values() for anchor in held}

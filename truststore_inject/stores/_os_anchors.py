@@ -1,7 +1,7 @@
 """The trust anchors of Windows and macOS as DER, for libraries with a TLS stack of their own and for people.
 
 A list is not the store: the operating system knows what it distrusts, and Windows fetches a public root when a chain
-needs it.  What is listed is only what the system trusts for TLS servers.
+needs it.  Only what the system trusts for TLS servers is listed.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ def listing() -> "Iterator[tuple[str, bytes]]":
     # What is trusted in addition.
     bundle, directories = _native.environment()
     if bundle is not None:
-        with contextlib.suppress(OSError):  # stock passes over it in silence
+        with contextlib.suppress(OSError):  # stock ignores it silently
             for der in _bundle.read(bundle).certificates():
                 yield bundle, der
     for directory in directories.split(os.pathsep) if directories else ():
@@ -60,7 +60,7 @@ def _root_store() -> "Iterator[tuple[str, bytes]]":
 
 
 def _can_be_parsed(der: bytes) -> bool:
-    """One that cannot makes OpenSSL give up on a whole file: https://github.com/python/cpython/issues/79846"""
+    """One that cannot be makes OpenSSL give up on a whole file: https://github.com/python/cpython/issues/79846"""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=der)
     except (ssl.SSLError, ValueError):
@@ -71,10 +71,10 @@ def _can_be_parsed(der: bytes) -> bool:
 # --- macOS ---
 
 _SYSTEM_ROOTS = "/System/Library/Keychains/SystemRootCertificates.keychain"
-# Without one the tool looks where the user does: in the login keychain and others in the user's search list.
+# Without one (None) the tool looks in the user's search list: the login keychain and others.
 _OTHERS = ("/Library/Keychains/System.keychain", None)
 
-# CSSMOID_APPLE_TP_SSL (1.2.840.113635.100.1.3), the policy that a setting for TLS servers is about.
+# CSSMOID_APPLE_TP_SSL (1.2.840.113635.100.1.3), the policy of a setting for TLS servers.
 # https://developer.apple.com/documentation/security/ksectrustsettingspolicy
 _SSL_POLICY = bytes.fromhex("2a864886f763640103")
 _TRUST_ROOT, _TRUST_AS_ROOT, _DENY = 1, 2, 3
@@ -83,7 +83,7 @@ _KEY_USE_SIGN_CERT, _KEY_USE_ANY = 8, 0xFFFFFFFF
 
 
 def _keychains() -> "Iterator[tuple[str, bytes]]":
-    """What lies in a keychain is not trusted for that alone, but for what the trust settings say.
+    """A certificate is not trusted just because it is in a keychain: the trust settings decide.
 
     https://github.com/golang/go/issues/24084
     """
@@ -106,10 +106,10 @@ def _security(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
 
 
 def _trust_settings() -> "list[dict[str, list[dict[str, Any]]]]":
-    """The user's settings, then the administrator's: for a certificate's SHA-1, what it is trusted for.
+    """The user's settings, then the administrator's: what each certificate, by its SHA-1, is trusted for.
 
-    The user's count first: https://developer.apple.com/documentation/security/sectrustsettingsdomain
-    Raises `OSError`: without them it is not known what is not to be trusted.
+    The user's take precedence: https://developer.apple.com/documentation/security/sectrustsettingsdomain
+    Raises `OSError`: without them it is not known what must not be trusted.
     """
     import plistlib
 
@@ -145,7 +145,7 @@ def _is_trusted(der: bytes, settings: "list[dict[str, list[dict[str, Any]]]]") -
         entries = [entry for entry in domain.get(sha1, ()) if _is_for_servers(entry)]
         if _DENY in map(_result, entries):
             return False
-        # What is said for a single host cannot be said by a list of anchors.
+        # A list of anchors cannot express a setting for a single host.
         if any(_result(entry) in _TRUST and "kSecTrustSettingsPolicyString" not in entry for entry in entries):
             return True
     return None

@@ -1,4 +1,4 @@
-"""PEM files (RFC 7468) as text.  What is trusted of a file, OpenSSL alone decides; nothing here does."""
+"""PEM files (RFC 7468) as text.  OpenSSL alone decides what in a file is trusted; nothing here does."""
 
 import binascii
 
@@ -26,7 +26,7 @@ def plain_blocks(data: bytes) -> "set[bytes] | None":
 
 
 def plain_blocks_of(path: str) -> "set[bytes] | None":
-    """As `plain_blocks`, of the file `path`; none where it cannot be read."""
+    """Like `plain_blocks`, for the file `path`; empty if it cannot be read."""
     try:
         return plain_blocks(read(path))
     except OSError:
@@ -40,7 +40,7 @@ def single_block(path: str) -> set[bytes]:
 
 
 def fault(path: str) -> str | None:
-    """What is wrong with the file `path`, which OpenSSL refused, and where; None if that is not to be seen here."""
+    """What is wrong with the file `path`, which OpenSSL refused, and where; None if that cannot be told here."""
     try:
         data = read(path)
     except OSError as error:
@@ -96,7 +96,7 @@ def certificates(path: str) -> list[bytes]:
 
 
 def decode(data: bytes) -> list[bytes]:
-    """As `certificates`, of a file's content."""
+    """Like `certificates`, for a file's content."""
     found = []
     for block in data.split(_BEGIN)[1:]:
         try:

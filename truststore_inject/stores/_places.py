@@ -1,8 +1,7 @@
 """Where the system store is, on systems where OpenSSL verifies: Linux, BSD and other Unix systems.
 
 What OpenSSL reads by itself comes first, and OpenSSL is asked what that is.  The distribution's store is added where
-OpenSSL looks elsewhere than the distribution puts it, or at a part of it only.  A place counts only if OpenSSL finds a
-CA there.
+OpenSSL looks somewhere else, or at only a part of it.  A place counts only if OpenSSL finds a CA there.
 """
 
 import _ssl
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from ._files import Path
 
-# Where distributions put their store; also the names that lead there, for programs that name them.
+# Where distributions put their store; also the links that lead there, for programs that name those.
 BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",  # Debian, Ubuntu, Alpine, Arch, Gentoo
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",  # Fedora, RHEL and relatives
@@ -39,10 +38,10 @@ DIRECTORIES = (
     "/etc/pki/ca-trust/extracted/pem/directory-hash",
     "/var/lib/ca-certificates/pem",
 )
-# Named by MD5, as OpenSSL before 1.0 did: it does not find them any more, so the files themselves are loaded.
+# Named by MD5, as before OpenSSL 1.0: OpenSSL no longer finds them, so the files themselves are loaded.
 ANDROID = ("/apex/com.android.conscrypt/cacerts", "/system/etc/security/cacerts")
-# What lies below these is the machine's.  Elsewhere (conda, Homebrew, Spack, /nix/store, a relocatable Python) an
-# OpenSSL has a bundle that a tool carries, as a library carries one.
+# What is below these is the machine's.  Elsewhere (conda, Homebrew, Spack, /nix/store, a relocatable Python) OpenSSL
+# has a bundle that a tool carries, as a library carries one.
 _MACHINE = ("/etc", "/usr/lib/ssl", "/usr/share", "/usr/local", "/var", "/data/data/com.termux/files/usr")
 # Patched into the OpenSSL of nixpkgs, which reads it before SSL_CERT_FILE.
 _NIX = "NIX_SSL_CERT_FILE"
@@ -55,7 +54,7 @@ def built_in() -> tuple[str, str, str, str]:
 
 
 def is_one_of(path: "Path", *places: "Path | None") -> bool:
-    """Whether the same file or directory lies at `path` and at one of `places`."""
+    """Whether `path` is the same file or directory as one of `places`."""
     file = identity(path)[:2]
     return bool(file) and any(place is not None and identity(place)[:2] == file for place in places)
 
@@ -74,7 +73,7 @@ def is_a_tools() -> bool:
 def is_default(path: "Path") -> bool:
     """Whether `path` is the machine's default: the distribution's file or directory, or OpenSSL's own.
 
-    OpenSSL's own may be a tool's: this is asked of what is not replaced by the distribution's.
+    OpenSSL's own may be a tool's: this is asked only about what the distribution's does not replace.
     """
     _, file, _, directory = built_in()
     return is_one_of(path, *BUNDLES, *DIRECTORIES, file, directory)
@@ -84,15 +83,15 @@ class Store:
     """A system store that holds at least one trust anchor."""
 
     def __init__(self, source: str, file: str | None, directories: "Iterable[str]", by_itself: bool) -> None:
-        self.source = source  # who says that it is there
-        self.by_itself = by_itself  # OpenSSL reads the next two without being told where they are
-        self.file = file  # what it has in memory
-        self.in_memory: Bundle | None = None  # what that is
-        self.directories = tuple(directories)  # where it looks when a chain asks for an anchor
-        self.added: dict[str, Bundle] = {}  # what OpenSSL does not look at and is trusted too, by where it lies
+        self.source = source  # what says that it is there
+        self.by_itself = by_itself  # OpenSSL reads the file and the directories without being told where they are
+        self.file = file  # what OpenSSL loads into memory
+        self.in_memory: Bundle | None = None  # what is in it
+        self.directories = tuple(directories)  # where it looks when a chain needs an anchor
+        self.added: dict[str, Bundle] = {}  # by path, what is trusted too and OpenSSL does not look at
         self.beside: Bundle | None = None  # what that would hide in the directories
-        self.addition: Bundle | None = None  # all of that
-        self.others: dict[tuple[int, ...], tuple[list[Bundle], Bundle | None]] = {}  # the same of what settings add
+        self.addition: Bundle | None = None  # both, as one
+        self.others: dict[tuple[int, ...], tuple[list[Bundle], Bundle | None]] = {}  # the same for what settings add
 
     def bundles(self) -> list[str]:
         """The files that are in memory."""
@@ -108,12 +107,12 @@ class Search:
         self._environment = self._read_environment()
         self._looked_at: dict[str, tuple[int, ...]] = {}
         self.carried = is_a_tools()
-        # Of what OpenSSL reads, what tools have set, and what a person chose; None where nothing is set.
+        # In the variables that OpenSSL reads: what tools have set, and what a person chose; None where nothing is set.
         self._tools = self._read_tools()
         values = [_settings.openssl(name) for name in (self.file_variable, self.directory_variable)]
         self.chosen = [None if value in self._tools else value for value in values]
         for value, owner in self._tools.items():
-            self.left_out[value] = f"{owner} carries it, so the variable that names it counts as not set"
+            self.left_out[value] = f"{owner} carries it, so the variable that names it is ignored"
         self._nix = self._is_nix()
         if self._nix:
             self.chosen[0] = _settings.openssl(_NIX)
@@ -142,7 +141,7 @@ class Search:
         return [os.environ.get(name) for name in (self.file_variable, self.directory_variable, _NIX, "CONDA_PREFIX")]
 
     def _read_tools(self) -> dict[str, str]:
-        """The values that no person chose: the bundle that a library or a tool carries.  With who carries it."""
+        """The values that no person chose: bundles that a library or a tool carries, and which one does."""
         found = {}
         for value in map(_settings.openssl, (self.file_variable, self.directory_variable)):
             if not value:
@@ -175,7 +174,7 @@ class Search:
         return bool(context.get_ca_certs(True) == held[0])
 
     def _named(self) -> Store | None:
-        """What the variables name: each on its own, as OpenSSL has it, and nothing beyond."""
+        """What the variables name: each on its own, as in OpenSSL, and nothing else."""
         file, directory = self.chosen
         names = [_NIX if self._nix else self.file_variable, self.directory_variable]
         source = " and ".join(name for name, value in zip(names, self.chosen, strict=True) if value is not None)
@@ -183,7 +182,7 @@ class Search:
             self.left_out[directory] = "a URI, which is left to OpenSSL"  # OpenSSL 3 takes one there
             return None
         if file and not size(file):
-            self.left_out[file] = "it is empty, or no file" if identity(file) else "there is no such file"
+            self.left_out[file] = "it is empty, or not a file" if identity(file) else "there is no such file"
         directories = (self.directory if directory is None else directory).split(os.pathsep)
         store = Store(source, self.file if file is None else file, filter(None, directories), not self._tools)
         if self._is_usable(store):
@@ -193,7 +192,7 @@ class Search:
         return None
 
     def _found(self) -> Store | None:
-        """What there is where nobody chose a place."""
+        """The store, where nobody chose a place."""
         own = Store(
             "the places that this Python's OpenSSL was built with", self.file, [self.directory], not self._tools
         )
@@ -205,7 +204,7 @@ class Search:
                 self.left_out[self.file] = "this Python carries it; the machine's own store is used"
         elif not usable:
             store = self._distribution()
-            if store is not None and store.added:  # what is no CA in OpenSSL's own place is for OpenSSL to judge
+            if store is not None and store.added:  # what is not a CA in OpenSSL's own place is for OpenSSL to judge
                 store.by_itself, store.file, store.directories = own.by_itself, own.file, own.directories
                 store.in_memory = own.in_memory
         else:
@@ -250,7 +249,7 @@ class Search:
                 continue  # empty, or a directory
             files = {path: _pem.single_block(path) for directory in own.directories for path in hashed(directory)}
             if texts is not None and texts <= set().union(*files.values()):
-                break  # Debian writes its bundle so, and without a need it is not parsed
+                break  # as on Debian: there is no need to parse it
             bundle = self._bundle(place)
             if bundle is not None and bundle.has_a_ca():
                 # In order: a cross-signed form that it has would hide the root that is in the directory, too.
@@ -266,7 +265,7 @@ class Search:
         return own
 
     def _add_gained(self, store: Store) -> None:
-        """What somebody added to the bundles of tools that were passed over."""
+        """Add what somebody added to the tools' bundles that were passed over."""
         from . import _carried
 
         for place in {*self._tools, *([self.file] if self.carried else [])}:
@@ -279,7 +278,7 @@ class Search:
         self._looked_at.setdefault(os.fsdecode(place), identity(place))
 
     def _bundle(self, path: str) -> Bundle | None:
-        """What OpenSSL reads of the file `path`; None if that is nothing, with the reason if there is something."""
+        """What OpenSSL reads from the file `path`; None if it reads nothing, or refuses it: then with the reason."""
         self._look_at(path)
         if not size(path):
             return None
@@ -303,7 +302,7 @@ class Search:
     def _finds(self, store: Store, directory: str) -> bool:
         for path in hashed(directory):
             if not size(path):
-                continue  # a link to nothing, for example
+                continue  # a dangling link, for example
             try:
                 anchor = _bundle.read_alone(path)
             except OSError:
@@ -316,10 +315,10 @@ class Search:
 
 
 def _is_covered(path: str, text: set[bytes], texts: set[bytes] | None, bundle: Bundle) -> bool:
-    """Whether `bundle`, with these texts, has all that is in the file `path`, so that it hides nothing of it.
+    """Whether `bundle`, with these texts, has everything in the file `path`, so that it hides nothing of it.
 
-    Not where the file is more than one plain certificate: it may reject what the bundle has.  A bundle that is more
-    than plain certificates (None) may reject what is in the file, and that counts.
+    Not if the file is more than one plain certificate: it may reject what the bundle has.  A bundle that is more than
+    plain certificates (`texts` is None) may reject what is in the file, and that counts.
     """
     if not text or texts is not None:
         return bool(text) and texts is not None and text <= texts

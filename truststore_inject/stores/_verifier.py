@@ -1,7 +1,7 @@
 """Asking the operating system about a chain, through `truststore`, with guards around it.
 
 truststore has no public function for a connection that it did not make, so one of its private functions is called.  It
-may be wrong, crash or be slow, as may what it calls: everything that is known of that is in this file.
+may be wrong, crash or be slow, and so may what it calls: everything known about that is in this file.
 """
 
 import base64
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 NAME = {"win32": "Windows", "darwin": "macOS"}.get(sys.platform, sys.platform)
 
-# Whose two back ends are known, they are the same in all of these: tests/windows tries each.
+# The versions whose two back ends are known; they are the same in all of these: tests/windows tries each.
 TESTED = frozenset({"0.10.0", "0.10.1", "0.10.3", "0.10.4", "0.10.5"})
 _BACK_ENDS = ("truststore._windows", "truststore._macos")
 
@@ -37,7 +37,7 @@ class CouldNotBeAsked(Exception):
 
 
 def native_function() -> "Ask":
-    """truststore's function for this system.  Raises `Exception` where there is none that can be used."""
+    """truststore's function for this system.  Raises `Exception` if there is no usable one."""
     _api = _import_without_wmi() if sys.platform == "win32" and "truststore" not in sys.modules else _import()
     ask: Ask = getattr(_api, "_verify_peercerts_impl")  # noqa: B009 - type checkers look inside too
     if ask.__module__ not in _BACK_ENDS:
@@ -54,9 +54,9 @@ def _import() -> "Any":
 
 
 def _import_without_wmi() -> "Any":
-    """truststore asks ``platform.system()``, which asks WMI for all else that it could tell since Python 3.12.
+    """truststore calls ``platform.system()``, which since Python 3.12 asks WMI for everything else it could tell.
 
-    Where WMI is forbidden that takes 10 seconds, where it is stuck for ever: https://github.com/python/cpython/issues/125315
+    Where WMI is forbidden that takes 10 seconds; where it hangs, for ever: https://github.com/python/cpython/issues/125315
     """
     import platform
 
@@ -72,12 +72,12 @@ def _import_without_wmi() -> "Any":
 
 
 def _let_no_null_pass(macos: "Any") -> None:
-    """Look for NULL before truststore hands it on.
+    """Catch NULL before truststore passes it on.
 
     CoreFoundation ends a process that puts NULL into an array, and anybody can send a certificate that OpenSSL parses
-    and Security does not (https://github.com/golang/go/issues/51759).  Without a policy SecTrustCreateWithCertificates
-    takes one that looks at no name, and SecPolicyCreateSSL has none to give where the executable was replaced or
-    removed (https://github.com/golang/go/issues/54590).
+    and Security does not (https://github.com/golang/go/issues/51759).  Without a policy, SecTrustCreateWithCertificates
+    takes one that checks no name, and SecPolicyCreateSSL has none to give if the executable was replaced or removed
+    (https://github.com/golang/go/issues/54590).
 
     The functions are truststore's alone: each `ctypes.CDLL` has its own.  Raises `AttributeError` if it calls others.
     """
@@ -112,9 +112,9 @@ class Verifier:
     def unusable(self) -> str | None:
         """Why the system cannot be relied upon, or None.
 
-        A version of truststore that was tested is relied upon as it is: on Windows the chain that the probe builds ends
-        in an unknown root, which may ask the network for 15 seconds and more.  On macOS there is always a probe, which
-        stays on the machine: nothing else tells whether trustd can be reached.  It may wait: call it without a lock.
+        On Windows a tested version of truststore is relied upon without a probe: the probe's chain ends in an unknown
+        root, for which Windows may ask the network for 15 seconds and more.  On macOS there is always a probe, which
+        stays on the machine: nothing else tells whether trustd can be reached.  It may block: hold no lock meanwhile.
         """
         if self._unusable is None:
             self._unusable = (None if sys.platform == "win32" and _is_tested(self._ask) else self._probe(),)
@@ -132,7 +132,7 @@ class Verifier:
             return f"{type(error).__name__}: {error}"
         if answer is None:
             return "truststore accepts a certificate that nobody has signed"
-        if hasattr(answer, "close"):  # a coroutine, which warns if nobody waits for it
+        if hasattr(answer, "close"):  # a coroutine, which warns if nobody awaits it
             answer.close()
         return f"truststore answers with {type(answer).__name__}"
 
@@ -180,30 +180,30 @@ def _code(error: ssl.SSLCertVerificationError) -> int:
 
 
 class Settings:
-    """What truststore asks a context for: that of the time when the object was made, as OpenSSL has it."""
+    """What truststore asks a context for, as it was in OpenSSL when the object was made."""
 
-    # Not CERT_OPTIONAL, which for a client is the same: truststore on macOS accepts an unknown CA then.
+    # Not CERT_OPTIONAL, which means the same for a client: with it, truststore on macOS accepts an unknown CA.
     verify_mode = ssl.CERT_REQUIRED
 
     def __init__(self, context: "Any", check_hostname: bool, common_name: bool) -> None:
         self._context = context
         self.check_hostname = check_hostname
-        self.common_name = common_name  # whether a certificate without a DNS name is for the one in its subject
+        self.common_name = common_name  # whether a certificate without a DNS name is for the name in its subject
         self.verify_flags = context.verify_flags
 
     def __getattr__(self, name: str) -> "Any":
-        """What nobody has thought of is as the context has it."""
+        """Anything else comes from the context."""
         return getattr(self._context, name)
 
     def get_ca_certs(self, binary_form: bool = False) -> "list[Any]":
-        """The anchors that were loaded on top of default trust, as OpenSSL takes them for the end of a chain."""
+        """The anchors that were loaded on top of default trust, if OpenSSL takes them as the end of a chain."""
         decoded = self._loaded()
         if not self.verify_flags & getattr(ssl, "VERIFY_X509_PARTIAL_CHAIN", 0):
             decoded = {der: info for der, info in decoded.items() if is_root(info)}
         return list(decoded if binary_form else decoded.values())
 
     def intermediates(self) -> list[bytes]:
-        """What was loaded too, and helps to build the chain, as DER."""
+        """The other certificates that were loaded, which help to build the chain, as DER."""
         return [der for der, info in self._loaded().items() if not is_root(info)]
 
     def _loaded(self) -> "dict[bytes, Any]":
@@ -218,7 +218,7 @@ def decode(certificates: list[bytes]) -> "dict[bytes, Any]":
     """CA certificates (DER) as the ssl module decodes them."""
     new = [der for der in certificates if der not in _decoded]
     if new:
-        # Not two questions to the context itself: another thread may load something in between.
+        # Not two calls to the context itself: another thread may load something in between.
         private = new_context()
         load_verify_locations(private, cadata=b"".join(new))
         _decoded.update(zip(private.get_ca_certs(True), private.get_ca_certs(), strict=True))
@@ -236,7 +236,7 @@ def is_root(info: "Mapping[str, Any]") -> bool:
 def _must_be_for(host: str, certificate: "Mapping[str, Any]", common_name: bool) -> None:
     """Raise `ssl.SSLCertVerificationError`, in OpenSSL's words, if `certificate` is not for `host`.
 
-    The operating system has looked at it too, but not always: see `_let_no_null_pass`.  As OpenSSL does it with the
+    The operating system checks it too, but not always: see `_let_no_null_pass`.  This is what OpenSSL does with the
     flags that the ssl module sets: X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS, perhaps X509_CHECK_FLAG_NEVER_CHECK_SUBJECT.
     https://docs.openssl.org/3.0/man3/X509_check_host/, https://www.rfc-editor.org/rfc/rfc9525
     """
@@ -260,7 +260,7 @@ def _refuse_name(code: int, message: str) -> "NoReturn":
 
 
 def _address(text: str) -> bytes | None:
-    """The bytes of an IP address, else None.  One with a scope (``fe80::1%en0``) is none for OpenSSL."""
+    """The bytes of an IP address, else None.  For OpenSSL, one with a scope (``fe80::1%en0``) is not an address."""
     for family in (AF_INET, AF_INET6):
         try:
             return None if "%" in text else inet_pton(family, text)
@@ -273,7 +273,7 @@ _LABEL = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
 def _matches(pattern: str, host: str) -> bool:
-    """Whether a name in a certificate is that of the host: a wildcard stands for the whole leftmost label."""
+    """Whether a name in a certificate matches the host: a wildcard stands for the whole leftmost label."""
     pattern, host = _lower(pattern), _lower(host)
     if pattern == host:
         return "\0" not in pattern
@@ -288,13 +288,13 @@ def _matches(pattern: str, host: str) -> bool:
 
 
 def _lower(name: str) -> str:
-    """ASCII letters only, as names in the DNS are compared."""
+    """ASCII letters only, as DNS names are compared."""
     return name.encode("utf-8", "surrogateescape").lower().decode("utf-8", "surrogateescape")
 
 
 # --- the probe ---
 
-# Whose key nobody has, valid until 2099, in no store: whatever accepts it does not verify.
+# A certificate whose key nobody has, valid until 2099, in no store: whatever accepts it does not verify.
 _NOBODY = base64.b64decode(
     "MIIBYjCCAQegAwIBAgIBATAKBggqhkjOPQQDAjAkMSIwIAYDVQQDDBl0cnVzdHN0b3JlLWluamVjdC5pbnZhbGlkMCAXDTIwMDEwMTAwMDAwMFoY"
     "DzIwOTkxMjMxMDAwMDAwWjAkMSIwIAYDVQQDDBl0cnVzdHN0b3JlLWluamVjdC5pbnZhbGlkMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEnPOW"
