@@ -36,6 +36,7 @@ from subjects import (
     HERE,
     OURS,
     OWN,
+    PEERS,
     STARTS,
     SUBJECTS,
     SYSTEMS,
@@ -57,7 +58,7 @@ class Row:
     place: str = DIRECTORY
     repetitions: int = 5
     turns: int = 50
-    budget: float = 1.5  # seconds for each subject: then its turns end
+    budget: float = 1.5  # seconds for each subject, half of it for a peer: then its turns end
     names: Iterable[str] = tuple(SUBJECTS)
     short: bool = False  # measured with the newer Python, too
 
@@ -164,7 +165,7 @@ def measure(bench: Bench, subjects: Iterable[Subject], row: Row) -> dict[str, Nu
     for turn in range(row.turns):
         for worker in workers if turn % 2 else workers[::-1]:
             name = worker.subject.name
-            if spent[name] < row.budget:
+            if spent[name] < (row.budget / 2 if name in PEERS else row.budget):
                 began = time.perf_counter()
                 times[name].append(statistics.median(worker.ask(row.repetitions)["seconds"]))
                 spent[name] += time.perf_counter() - began
@@ -204,9 +205,8 @@ def measure_holdings(bench: Bench, effort: Effort) -> dict[str, dict[str, dict[s
         worker.close()
         return found
 
-    few = [subject for subject in bench.subjects if subject.name in FEW]
-    pair = [subject for subject in few if subject.name in (BARE, OURS)]
-    asked = [("with", one, Row(*what), effort.clients) for what in KEPT for one in few] + [
+    pair = [subject for subject in bench.subjects if subject.name in (BARE, OURS)]
+    asked = [("with", one, Row(*what), effort.clients) for what in KEPT for one in pair] + [
         ("after", one, Row(what), effort.connections if one.name == OURS else effort.connections[:-1])
         for what in CONNECTIONS
         for one in pair
