@@ -28,7 +28,7 @@ def markdown(results: Mapping[str, Any]) -> str:
     machine, newer = results["machine"], results["newer"]
     parts = [
         "# What it costs",
-        "Python {python}, {openssl}, {system}, a store of {anchors} anchors, {date}; {seconds} seconds for all of this. Each"
+        "Python {python}, {openssl}, {system}, a store of {anchors} anchors (certifi's bundle has {certifi}), {date}; {seconds} seconds for all of this. Each"
         " program ran in a made-up machine whose store is a hashed directory or a bundle, in the places where Debian and Red"
         " Hat have them; no variable was set but those that a row names. [How it is"
         " measured](https://github.com/truststore-inject/truststore-inject/tree/main/benchmarks).".format(**machine),

@@ -284,10 +284,15 @@ def look_at_behaviour(bench: Bench) -> dict[str, dict[str, str]]:
     }
 
 
+ABOUT = """
+import certifi, json, platform, ssl
+anchors = certifi.contents().count("BEGIN CERTIFICATE")
+print(json.dumps({"python": platform.python_version(), "openssl": ssl.OPENSSL_VERSION, "certifi": anchors}))
+"""
+
+
 def about(bench: Bench) -> dict[str, Any]:
-    versions = "import json, platform, ssl; print(json.dumps([platform.python_version(), ssl.OPENSSL_VERSION]))"
-    python, openssl = json.loads(bench.output(bench.subjects[0], versions))
-    return {"python": python, "openssl": openssl, "anchors": bench.anchors}
+    return {**json.loads(bench.output(bench.subjects[0], ABOUT)), "anchors": bench.anchors}
 
 
 def newer_python() -> str:
