@@ -58,7 +58,7 @@ def markdown(results: Mapping[str, Any]) -> str:
 TABLES = {
     "starts": "CPU time of a start: ratio to bare, median in ms",
     "bases": "CPU time of a start of a base interpreter: ratio to bare, median in ms",
-    "one request": "CPU time of `python -c` with one `requests.get`: ratio to bare, median in ms",
+    "one request": "CPU time of `python -c` with one request: ratio to bare, median in ms",
     "contexts": "a context, ms: median and quartiles, and the ratio to bare turn by turn",
     "connections": "a new connection, ms: median and quartiles, and the ratio to bare turn by turn",
     "handshakes": "handshakes, ms: median and quartiles, and the ratio to bare turn by turn",

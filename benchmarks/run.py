@@ -86,7 +86,9 @@ SECTIONS = {
     "one request": [
         starts("one-shot requests.get", place, names=SUBJECTS if place in (DIRECTORY, BUNDLE) else FEW, short=True)
         for place in (DIRECTORY, BUNDLE, SYSTEMS, OWN)
-    ],
+    ]
+    # Without certifi's bundle: what requests and httpx save there does not hide what the first context costs.
+    + [starts("one-shot urlopen", place, names=FEW, short=True) for place in (DIRECTORY, BUNDLE)],
     "contexts": [
         Row("ssl.create_default_context()", short=True),
         Row("ssl.create_default_context()", BUNDLE, short=True),

@@ -39,6 +39,7 @@ STARTS = {
     "import httpx": "import httpx",
     "import httpx2": "import httpx2",
     "one-shot requests.get": "import requests, sys; requests.get(sys.argv[1])",
+    "one-shot urlopen": "import sys, urllib.request; urllib.request.urlopen(sys.argv[1]).close()",
 }
 # Where the store is, and what REQUESTS_CA_BUNDLE names.
 DIRECTORY, BUNDLE = "directory", "bundle"
