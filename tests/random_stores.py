@@ -58,7 +58,8 @@ class Stock:
         if self.layout.are_set:
             return
         # One context for each server: a file that holds two CAs brings the second into memory, before it is asked for.
-        held: dict[str, list[bytes]] = {}
+        der = {name: ssl.PEM_cert_to_DER_cert(ca["pem"]) for name, ca in self.layout.kit["cas"].items()}
+        held: dict[str, set[bytes]] = {}
         by_itself = set()
         rejected = {name for name in ("a", "b") if f"the bundle has {name} (reject)" in self.layout.said}
         for name in self.layout.kit["servers"]:
@@ -67,9 +68,11 @@ class Stock:
             own.set_default_verify_paths()
             if self.judge(own, name) == "refused 28":
                 by_itself.add(name)
-            held[name] = own.get_ca_certs(True)
+            held[name] = {*own.get_ca_certs(True)}
+            if own.cert_store_stats()["x509"] > len(held[name]):  # get_ca_certs() leaves it out
+                held[name].add(der["noca"])
         rejected |= by_itself
-        if any(held.values()) and (not self.layout.distribution or self.layout.adds_nothing):
+        if set().union(*held.values()) - {der["noca"]} and (not self.layout.distribution or self.layout.adds_nothing):
             return
         probe = bare()
         try:
@@ -79,26 +82,22 @@ class Stock:
         if not probe.cert_store_stats()["x509_ca"]:
             return
         added = [anchor["subject"] for anchor in probe.get_ca_certs()]
-        anchors = {}
-        for name, ca in self.layout.kit["cas"].items():
-            anchors[name] = bare()
-            anchors[name].load_verify_locations(cadata=ca["pem"])
-        found = {
-            anchor
-            for name, all_found in held.items()
-            for anchor in all_found
-            if name != "noca" and anchors[name].get_ca_certs()[0]["subject"] in added
-        }
+        found = set()
+        for name in held.keys() - {"noca"}:
+            anchor = bare()
+            anchor.load_verify_locations(cadata=der[name])
+            if anchor.get_ca_certs()[0]["subject"] in added:
+                found |= held[name]
         # What is rejected comes first: OpenSSL keeps the first of two equal certificates.
         for name in by_itself if self.bundle_first else rejected:
-            if {*found, *probe.get_ca_certs(True)}.intersection(anchors[name].get_ca_certs(True)):
+            if der[name] in found or der[name] in probe.get_ca_certs(True):
                 self.load(context, self.layout.kit["cas"][name]["reject"])
         # Nothing that is added hides what OpenSSL finds by itself, which is in memory now.
         if self.bundle_first:
             context.load_verify_locations(BUNDLE)
-        for name, anchor in anchors.items():
-            if found.intersection(anchor.get_ca_certs(True)):
-                self.load(context, self.layout.kit["cas"][name]["pem"])
+        for name, ca in self.layout.kit["cas"].items():
+            if der[name] in found:
+                self.load(context, ca["pem"])
         context.load_verify_locations(BUNDLE)
 
     @staticmethod
