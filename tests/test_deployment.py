@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,6 +30,7 @@ def main():
             print("accepted")
         except requests.exceptions.SSLError:
             print("refused")
+    print("active" if truststore_inject.status().active else "not active")
 
 if __name__ == "__main__":
     main()
@@ -50,6 +52,7 @@ BLOCKS = dict(re.findall(r"^<!-- run: (\S+) -->\n```\w+\n(.*?)^```$", DOCUMENT, 
 STARTS = {
     "pyinstaller": ["dist/application/application"],
     "cx_Freeze": ["build/application/application"],
+    "Nuitka": ["application.dist/application.bin"],
     "zipapp": [sys.executable, "application.pyz"],
     "shiv": [sys.executable, "-S", "application.pyz"],
     "pex": [sys.executable, "application.pex"],
@@ -68,6 +71,8 @@ def build(bundler: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("bundler", STARTS)
 def test_an_application(bundler: str, urls: dict[str, str], store: Path, tmp_path: Path) -> None:
+    if bundler == "Nuitka" and not (shutil.which("gcc") and shutil.which("patchelf")):
+        pytest.skip("Nuitka needs a C compiler, and patchelf")
     folder = tmp_path / "source"
     folder.mkdir()
     (folder / "application.py").write_text(APPLICATION)
@@ -76,7 +81,7 @@ def test_an_application(bundler: str, urls: dict[str, str], store: Path, tmp_pat
     build(bundler, folder)
     command = [*STARTS[bundler], urls["system"], urls["unknown"], urls["wrong_host"]]
     env = environment(SSL_CERT_DIR=store, HOME=tmp_path)
-    said = subprocess.check_output(command, env=env, cwd=folder, text=True).split()
-    assert said == ["accepted", "refused", "refused"]
-    said = subprocess.check_output(command, env={**env, "TRUSTSTORE_INJECT": "0"}, cwd=folder, text=True).split()
-    assert said == ["refused"] * 3
+    said = subprocess.check_output(command, env=env, cwd=folder, text=True).splitlines()
+    assert said == ["accepted", "refused", "refused", "active"]
+    said = subprocess.check_output(command, env={**env, "TRUSTSTORE_INJECT": "0"}, cwd=folder, text=True).splitlines()
+    assert said == [*["refused"] * 3, "not active"]

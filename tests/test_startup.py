@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import shutil
 import sys
 import zipapp
@@ -262,9 +263,23 @@ def test_the_names_of_the_patches_are_those_of_their_files() -> None:
     files = [*(PACKAGE / "patches").glob("_[!_]*.py")]
     tree = ast.parse(Path(_hook.__file__).read_text(encoding="utf-8"))
     (import_all,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "import_all")
-    imported = [name.name for node in ast.walk(import_all) if isinstance(node, ast.ImportFrom) for name in node.names]
-    assert sorted(imported) == sorted(file.stem for file in files)
+    imports = [node for node in ast.walk(import_all) if isinstance(node, ast.ImportFrom) and node.module == "patches"]
+    assert sorted(name.name for node in imports for name in node.names) == sorted(file.stem for file in files)
     assert {f"_{name}" for name in _startup.PATCHES} == {file.stem for file in files}
+
+
+def test_what_is_imported_by_a_string_is_seen_by_those_who_freeze() -> None:
+    """Nuitka follows what runs: neither a string, nor what only a type checker reads."""
+    reached: set[Path] = set()
+    waiting = [PACKAGE / "__init__.py"]
+    while waiting:
+        file = waiting.pop()
+        if file not in reached:
+            reached.add(file)
+            waiting += imported_files(file)
+    for file in PACKAGE.rglob("*.py"):
+        for name in re.findall(r"""\bown\("([\w.]+)"\)""", file.read_text(encoding="utf-8")):
+            assert _source(PACKAGE.joinpath(*name.split("."))) in reached, name
 
 
 def test_data_flows_one_way() -> None:

@@ -22,5 +22,10 @@ def __getattr__(name: str) -> object:
     return getattr(_startup.finder.own("_status") if name == "status" else _startup, name)
 
 
+def _import_all() -> None:
+    """Never called: Nuitka reads here that an application needs this too, see `_hook.import_all`."""
+    from . import _status  # noqa: F401
+
+
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

@@ -151,6 +151,7 @@ def _patch_file(name: str) -> "Patch | Submodule":
 
 def import_all() -> None:
     """Never called: PyInstaller, cx_Freeze and Nuitka read here which files an application needs."""
+    from . import _advice  # noqa: F401
     from .patches import (  # noqa: F401
         _adbc_driver_postgresql,
         _aiohttp,
@@ -178,3 +179,4 @@ def import_all() -> None:
         _urllib3,
         _ydb,
     )
+    from .stores import _defaults, _export  # noqa: F401
