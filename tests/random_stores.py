@@ -50,8 +50,8 @@ def bare() -> ssl.SSLContext:
 class Stock:
     """What a stock Python does that is told what the contract says."""
 
-    def __init__(self, layout: Layout, judge: Any, *, bundle_first: bool = False) -> None:
-        self.layout, self.judge, self.bundle_first = layout, judge, bundle_first
+    def __init__(self, layout: Layout, judge: Any, first: str) -> None:
+        self.layout, self.judge, self.first = layout, judge, first
 
     def default(self, context: ssl.SSLContext) -> None:
         context.set_default_verify_paths()
@@ -71,8 +71,13 @@ class Stock:
             held[name] = {*own.get_ca_certs(True)}
             if own.cert_store_stats()["x509"] > len(held[name]):  # get_ca_certs() leaves it out
                 held[name].add(der["noca"])
+        all_held = set().union(*held.values())
+        said = self.layout.said
+        by_itself |= {
+            name for name in ("a", "b") if f"the directory has {name} (reject)" in said and der[name] in all_held
+        }
         rejected |= by_itself
-        if set().union(*held.values()) - {der["noca"]} and (not self.layout.distribution or self.layout.adds_nothing):
+        if all_held - {der["noca"]} and (not self.layout.distribution or self.layout.adds_nothing):
             return
         probe = bare()
         try:
@@ -89,14 +94,15 @@ class Stock:
             if anchor.get_ca_certs()[0]["subject"] in added:
                 found |= held[name]
         # What is rejected comes first: OpenSSL keeps the first of two equal certificates.
-        for name in by_itself if self.bundle_first else rejected:
-            if der[name] in found or der[name] in probe.get_ca_certs(True):
+        together = {*found, *probe.get_ca_certs(True)}
+        for name in by_itself if self.first == "bundle" else rejected:
+            if der[name] in together:
                 self.load(context, self.layout.kit["cas"][name]["reject"])
         # Nothing that is added hides what OpenSSL finds by itself, which is in memory now.
-        if self.bundle_first:
+        if self.first == "bundle":
             context.load_verify_locations(BUNDLE)
         for name, ca in self.layout.kit["cas"].items():
-            if der[name] in found:
+            if der[name] in found or (self.first == "roots" and der[name] in together and name != "cross"):
                 self.load(context, ca["pem"])
         context.load_verify_locations(BUNDLE)
 
@@ -245,10 +251,9 @@ def judge_all(work: dict[str, Any]) -> list[Any]:
     for number in range(work["layouts"]):
         layout = Layout(kit, f"{work['seed']}-{number}", work["sharing"])
         # Of two anchors with one subject OpenSSL takes the first.  Where one is in the directory and the other in the bundle,
-        # no order is stock's: what either accepts has to be accepted, and what is rejected is rejected.
-        ons = (
-            [Stock(layout, judge), Stock(layout, judge, bundle_first=True)] if work["stock"] else [Ours(layout, judge)]
-        )
+        # no order is stock's: what is accepted in one of them has to be accepted, and what is rejected is rejected.
+        orders = "directory", "bundle", "roots"
+        ons = [Stock(layout, judge, first) for first in orders] if work["stock"] else [Ours(layout, judge)]
         programs = layout.random.sample(PROGRAMS, work["programs"])
         found = {}
         for program in programs:
