@@ -99,10 +99,11 @@ class Stock:
             if der[name] in together:
                 self.load(context, self.layout.kit["cas"][name]["reject"])
         # Nothing that is added hides what OpenSSL finds by itself, which is in memory now.
+        roots_first = self.first == "roots" and all_held - {der["noca"]}
         if self.first == "bundle":
             context.load_verify_locations(BUNDLE)
         for name, ca in self.layout.kit["cas"].items():
-            if der[name] in found or (self.first == "roots" and der[name] in together and name != "cross"):
+            if der[name] in found or (roots_first and der[name] in together and name != "cross"):
                 self.load(context, ca["pem"])
         context.load_verify_locations(BUNDLE)
 
@@ -262,13 +263,20 @@ def judge_all(work: dict[str, Any]) -> list[Any]:
             except (OSError, ValueError) as error:
                 found[program.__name__] = f"{type(error).__name__}: {error}"
                 continue
-            found[program.__name__] = {name: best([judge(context, name) for context in contexts]) for name in servers}
+            found[program.__name__] = {
+                name: one_of(
+                    [judge(context, name) for context in contexts], f"{name} (reject)" in " ".join(layout.said)
+                )
+                for name in servers
+            }
         verdicts.append({"layout": layout.said, "verdicts": found})
     return verdicts
 
 
-def best(said: list[str]) -> str:
-    return min(said, key=lambda one: ["accepted", "refused 28"].index(one) if one in ("accepted", "refused 28") else 2)
+def one_of(said: list[str], is_rejected: bool) -> str:
+    """The verdict that counts of those in each order."""
+    counts = ("refused 28", "accepted") if is_rejected else ("accepted", "refused 28")
+    return next((verdict for verdict in counts if verdict in said), said[0])
 
 
 # --- the comparison ---
