@@ -77,6 +77,14 @@ def test_one_that_can_be_used_among_many_that_cannot(places: Places, authorities
 # --- looked at once ---
 
 
+def test_a_program_that_names_the_bundle_needs_no_search(places: Places, authorities: Authorities) -> None:
+    places.debian(authorities.system)
+    assert accepts(default(cafile=places.path(BUNDLE)), authorities.system)
+    assert _openssl._found is None
+    assert accepts(default(), authorities.system)
+    assert _openssl._found is not None
+
+
 def test_the_search_is_made_once_and_again_when_something_has_changed(
     places: Places, authorities: Authorities, monkeypatch: pytest.MonkeyPatch
 ) -> None:

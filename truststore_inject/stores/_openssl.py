@@ -7,7 +7,7 @@ from .. import _settings
 from . import _bundle
 from ._bundle import Bundle, load_verify_locations
 from ._files import hashed, read, resolve, size
-from ._places import BUNDLES, Search, Store, built_in, is_one_of
+from ._places import BUNDLES, Search, Store, built_in, is_a_tools, is_a_variable_set, is_one_of
 from ._places import is_default as is_default
 
 TYPE_CHECKING = False
@@ -32,7 +32,7 @@ def search() -> Search:
 def is_carried(path: "Path") -> bool:
     """Whether a tool carries `path` for this OpenSSL, and the system store is used instead."""
     _, file, _, directory = built_in()
-    return is_one_of(path, file, directory) and search().is_carried(path)
+    return is_one_of(path, file, directory) and is_a_tools() and search().is_carried(path)
 
 
 def load(context: "ssl.SSLContext") -> bool:
@@ -91,6 +91,8 @@ def _with_what_they_hide(bundles: list[Bundle], store: Store | None) -> Bundle |
 
 def complete(context: "ssl.SSLContext", names_directory: bool) -> None:
     """Add the rest of default trust to the one place of the machine that a program named."""
+    if not names_directory and not is_a_variable_set():
+        return  # a bundle that nobody chose is complete, so the store need not be looked for
     found = search()
     if found.store is None:
         return

@@ -53,6 +53,12 @@ def built_in() -> tuple[str, str, str, str]:
     return file_variable, file, directory_variable, directory
 
 
+def is_a_variable_set() -> bool:
+    """Whether a variable names a place.  A tool may have set it."""
+    file_variable, _, directory_variable, _ = built_in()
+    return any(_settings.openssl(name) is not None for name in (file_variable, directory_variable, _NIX))
+
+
 def is_one_of(path: "Path", *places: "Path | None") -> bool:
     """Whether `path` is the same file or directory as one of `places`."""
     file = identity(path)[:2]
