@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 from harness import Authorities, environment
-from places import Places, accepted, needs_openssl, renewed_ca, stock
+from places import Places, accepted, der, needs_openssl, needs_sharing, renewed_ca, stock
 from places import places as places
 
 pytestmark = needs_openssl
 
-from truststore_inject.stores import _bundle  # noqa: E402
+from truststore_inject.stores import _bundle, _openssl  # noqa: E402
 
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 default = ssl.create_default_context
@@ -78,6 +78,23 @@ def test_a_file_of_two_in_the_directory_is_not_hidden(places: Places, authoritie
     places.bundle(BUNDLE, [new])
     os.mkfifo(places.path("/etc/ssl/certs") / "00000000.0")
     assert accepted(default(), old, new) == [True, True]
+
+
+@needs_sharing
+def test_a_listing_during_which_sharing_fails(
+    places: Places, authorities: Authorities, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from truststore_inject.stores import _libssl
+
+    def fail(*_: object) -> None:
+        raise ValueError("not here")
+
+    places.debian(authorities.system)
+    assert _openssl.search().store is not None
+    monkeypatch.setattr(_bundle, "_obstacle", None)  # put back afterwards
+    monkeypatch.setattr(_libssl, "find", fail)
+    assert [anchor for _, anchor in _openssl.listing()] == [der(authorities.system)]
+    assert not _bundle.can_share()
 
 
 @pytest.mark.parametrize("sharing", [True, False], ids=["", "without sharing"])

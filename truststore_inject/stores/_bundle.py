@@ -134,7 +134,7 @@ def looking_into(directories: "Sequence[str]", by_itself: bool) -> "_ssl._SSLCon
 
 
 def beside(
-    added: "Iterable[Bundle]",
+    added: "Sequence[Bundle]",
     directories: "Sequence[str]",
     by_itself: bool,
     *,

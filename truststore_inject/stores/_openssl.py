@@ -189,7 +189,7 @@ def _in_directories(directories: "Sequence[str]", by_itself: bool) -> "Iterator[
     anchors = {path: [] if bundle is None else bundle.certificates() for path, bundle in files.items()}
     found = {anchor for held in anchors.values() for anchor in held}
     if _bundle.can_share():
-        looked = _bundle.beside(filter(None, files.values()), directories, by_itself)
+        looked = _bundle.beside([*filter(None, files.values())], directories, by_itself)
         found = set() if looked is None else set(looked.certificates())
     for path, held in anchors.items():
         for anchor in held:
