@@ -17,7 +17,7 @@ from places import places as places
 
 pytestmark = needs_openssl
 
-from truststore_inject.stores import _bundle, _openssl  # noqa: E402
+from truststore_inject.stores import _bundle, _openssl, _places  # noqa: E402
 
 BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
 default = ssl.create_default_context
@@ -89,6 +89,7 @@ def test_a_listing_during_which_sharing_fails(
     def fail(*_: object) -> None:
         raise ValueError("not here")
 
+    monkeypatch.setattr(_places, "is_settled", lambda state: True)  # one search is enough
     places.debian(authorities.system)
     assert _openssl.search().store is not None
     monkeypatch.setattr(_bundle, "_obstacle", None)  # put back afterwards
