@@ -158,16 +158,6 @@ def test_names_agree_with_stock(windows: Callable[[str], Windows], tmp_path: Pat
     issuer = host_names.Issuer()
     (tmp_path / "issuer.pem").write_bytes(issuer.certificate)
     stock = ssl.create_default_context(cafile=str(tmp_path / "issuer.pem"))
-    questions, expected = [], []
-    for dns, addresses, common_name in host_names.FIXED:
-        context = issuer.server(tmp_path / "server.pem", dns, addresses, common_name)
-        url = Server(context).url
-        for host in host_names.HOSTS:
-            accepted = host_names.verdict(host_names.shake, stock, context, host) is None
-            # Wine knows no addresses in names, and refuses every name of a certificate that has one.
-            known = not addresses and ":" not in host and host.strip("0123456789.")
-            questions.append((url, host))
-            expected.append("accepted" if accepted and known else "refused")
     code = f"""{CODE}
 context = ssl.create_default_context()
 found = []
@@ -175,10 +165,32 @@ for url, host in json.loads(open(sys.argv[1]).read()):
     found.append(judge(lambda: context.wrap_socket(connect(url), server_hostname=host).close()))
 print(json.dumps(found))
 """
-    (tmp_path / "questions.json").write_text(json.dumps(questions))
-    found = windows("3.13").json(code, str(tmp_path / "questions.json"), SSL_CERT_FILE=str(tmp_path / "issuer.pem"))
-    assert [row for row in zip(questions, found, expected, strict=True) if row[1] != row[2]] == []
-    assert found.count("accepted") > 10
+    expected: dict[tuple[int, str], str] = {}
+    found: dict[tuple[int, str], str] = {}
+    asked = set(range(len(host_names.FIXED)))
+    for _ in range(4):
+        questions = {}
+        for number in sorted(asked):
+            dns, addresses, common_name = host_names.FIXED[number]
+            context = issuer.server(tmp_path / "server.pem", dns, addresses, common_name)
+            url = Server(context).url
+            for host in host_names.HOSTS:
+                accepted = host_names.verdict(host_names.shake, stock, context, host) is None
+                # Wine knows no addresses in names, and refuses every name of a certificate that has one.
+                known = not addresses and ":" not in host and host.strip("0123456789.")
+                questions[number, host] = (url, host)
+                expected[number, host] = "accepted" if accepted and known else "refused"
+        (tmp_path / "questions.json").write_text(json.dumps([*questions.values()]))
+        variables = {"SSL_CERT_FILE": str(tmp_path / "issuer.pem")}
+        said = windows("3.13").json(code, str(tmp_path / "questions.json"), **variables)
+        found.update(zip(questions, said, strict=True))
+        # Of chains that are right, Wine refuses about three in a hundred, whatever the name: those are made anew.
+        wanted = {number for (number, _), verdict in expected.items() if verdict == "accepted"}
+        asked = wanted - {number for (number, _), verdict in found.items() if verdict == "accepted"}
+        if not asked:
+            break
+    assert found == expected
+    assert [*found.values()].count("accepted") > 10
 
 
 @pytest.mark.parametrize("client", ["requests_get", "httpx_sync"])
