@@ -6,11 +6,14 @@ A client makes one request to a URL, and raises what the library raises.  Its se
 
 from __future__ import annotations
 
+import importlib
 import ssl
 
-# In the order of docs/libraries.md.
-from . import standard, web, stacks, databases, messaging, services, files, tools  # noqa: F401  # isort: skip
 from .registry import CLIENTS
+
+# In the order of docs/libraries.md.  Not by statements, which -X lazy_imports=all would put off: each file adds its clients.
+for _kind in ("standard", "web", "stacks", "databases", "messaging", "services", "files", "tools"):
+    importlib.import_module(f"{__name__}.{_kind}")
 
 __all__ = ["CLIENTS", "judge", "refusal"]
 
