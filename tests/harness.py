@@ -238,6 +238,18 @@ def run(
     return subprocess.run([python, *arguments], env=env, capture_output=True, text=True, **options)
 
 
+# A program that asks the URLs among its arguments with urllib and prints, as JSON, the body of each answer or the error.
+ASK_URLLIB = """
+import json, sys, urllib.request
+def verdict(url):
+    try:
+        return urllib.request.urlopen(url, timeout=60).read().decode()
+    except OSError as error:
+        return str(error)
+print(json.dumps([verdict(url) for url in sys.argv[1:]]))
+"""
+
+
 def run_code(code: str, *arguments: str, env: dict[str, str], **options: Any) -> Any:
     """Run `code`, which prints one JSON value; that value.  Anything on standard error is a failure."""
     result = run("-c", code, *arguments, env=env, **options)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from bases import Base
 from commands import json_under_run, other_python, under_run
-from harness import Server, Venv, environment, run
+from harness import ASK_URLLIB, Server, Venv, environment, run
 from test_startup import FINDER, PATCHED, STATE, difference
 
 from truststore_inject.cli._sitecustomize import START_FOLDER
@@ -84,16 +84,11 @@ def test_the_verdict_of_a_real_handshake_and_nothing_is_left(
     """In a child of a child, as a tool starts another."""
     env = Venv(tmp_path / "venv", with_package=False)
     before = sorted(tmp_path.rglob("*"))
-    code = """
-import json, subprocess, sys, urllib.request
+    code = f"""
+import subprocess, sys
 if sys.argv[1] == "again":
     sys.exit(subprocess.call([sys.executable, __file__, *sys.argv[2:]]))
-def verdict(url):
-    try:
-        return urllib.request.urlopen(url, timeout=60).read().decode()
-    except OSError as error:
-        return str(error)
-print(json.dumps([verdict(url) for url in sys.argv[1:]]))
+{ASK_URLLIB}
 """
     program = tmp_path / "program.py"
     program.write_text(code)

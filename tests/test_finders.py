@@ -78,23 +78,6 @@ looker.join()
     assert patched(code)
 
 
-def test_another_finder_that_raises_is_heard() -> None:
-    code = """
-class Other:
-    def find_spec(self, name, path=None, target=None):
-        if name == "ssl":
-            raise ImportError("forbidden here")
-sys.meta_path.insert(1, Other())
-try:
-    import ssl
-except ImportError as error:
-    assert str(error) == "forbidden here"
-sys.meta_path.pop(1)
-import ssl
-"""
-    assert patched(code)
-
-
 def test_a_finder_of_the_old_kind_is_passed_over() -> None:
     code = """
 import warnings

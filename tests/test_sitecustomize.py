@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from bases import BASE_FINDER, LOOK, Base
-from harness import Server, Venv, environment, run_code
+from harness import ASK_URLLIB, Server, Venv, environment, run_code
 from test_startup import FINDER, PATCHED, STATE, difference
 
 from truststore_inject.cli import _sitecustomize
@@ -69,18 +69,9 @@ def test_opted_out_is_an_interpreter_without_it(envs: dict[str, Venv], stock: Ve
 def test_the_verdict_of_a_real_handshake(
     envs: dict[str, Venv], servers: dict[str, Server], ca_file: Callable[[str], Path]
 ) -> None:
-    code = """
-import json, sys, urllib.request
-def verdict(url):
-    try:
-        return urllib.request.urlopen(url, timeout=60).read().decode()
-    except OSError as error:
-        return str(error)
-print(json.dumps([verdict(url) for url in sys.argv[1:]]))
-"""
     urls = [servers["private"].url, servers["unknown"].url]
     result = envs["nested"].run(
-        "-I", "-c", code, *urls, TRUSTSTORE_INJECT_EXTRA_CA_CERTS=str(ca_file("private")), NO_PROXY="*"
+        "-I", "-c", ASK_URLLIB, *urls, TRUSTSTORE_INJECT_EXTRA_CA_CERTS=str(ca_file("private")), NO_PROXY="*"
     )
     accepted, refused = json.loads(result.stdout)
     assert accepted == "ok"
