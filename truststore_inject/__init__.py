@@ -1,4 +1,4 @@
-"""Every Python program in this environment verifies TLS with the operating system's trust store.
+"""Python programs in this environment verify TLS with the operating system's trust store.
 
 Nothing has to be called: ``truststore-inject.pth`` arms the injection when the interpreter starts.
 :func:`inject` is for interpreters that run no ``.pth`` files (frozen applications, embedded ones).

@@ -5,20 +5,19 @@ module makes none through `os`, so what replaces it makes none there either.
 """
 
 import os
-import sys
 from errno import ELOOP
 from os import fsdecode
 from stat import S_ISDIR, S_ISLNK, S_ISREG
 from time import time_ns
 
-if sys.platform == "win32":
-    from nt import close, fstat, getcwd, listdir, lstat, readlink, stat
-    from nt import open as open_
-    from nt import read as read_
-else:
+try:
     from posix import close, fstat, getcwd, listdir, lstat, readlink, stat
     from posix import open as open_
     from posix import read as read_
+except ImportError:  # Windows
+    from nt import close, fstat, getcwd, listdir, lstat, readlink, stat  # type: ignore[attr-defined, no-redef]
+    from nt import open as open_  # type: ignore[attr-defined, no-redef]
+    from nt import read as read_  # type: ignore[attr-defined, no-redef]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
