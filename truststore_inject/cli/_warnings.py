@@ -104,7 +104,7 @@ def _rebuilt_certifi(anchors: dict[bytes, str]) -> Iterator[dict[str, str]]:
                 "value": path,
                 "effect": (
                     "It looks like a custom build, but no local label in its version says so: what it adds"
-                    f" more than certifi is not trusted here{_which(names)}."
+                    f" to certifi's bundle is not trusted here{_which(names)}."
                 ),
                 "fix": "Add them to the system store, or give the build a label (2026.1.1+company.1).",
             }
