@@ -9,14 +9,13 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
-from harness import Server, Venv, environment, run, server_context
+from harness import Acceptor, Server, Venv, environment, run, server_context
 
 NO_PROXY = {"NO_PROXY": "*"}
 NOT_UTF8 = b"/\xff\xfe.pem".decode("utf-8", "surrogateescape")
@@ -53,20 +52,14 @@ def diagnosis(url: str, *arguments: str, env: dict[str, str], code: int = 0) -> 
 def speaking(answer: Callable[[socket.socket], None]) -> Iterator[int]:
     """The port of a server that answers each connection with that function."""
 
-    def serve() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = listener.accept()
-                threading.Thread(target=guarded, args=(connection,), daemon=True).start()
+    def patient(connection: socket.socket) -> None:
+        connection.settimeout(20)
+        answer(connection)
 
-    def guarded(connection: socket.socket) -> None:
-        with contextlib.suppress(OSError), connection:
-            connection.settimeout(20)
-            answer(connection)
-
-    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
-        threading.Thread(target=serve, daemon=True).start()
-        yield listener.getsockname()[1]
+    listener = socket.create_server(("127.0.0.1", 0), backlog=64)
+    port = listener.getsockname()[1]
+    with contextlib.closing(Acceptor(listener, patient)):
+        yield port
 
 
 def on_a_terminal(*arguments: str, env: dict[str, str]) -> tuple[int, bytes, bytes]:

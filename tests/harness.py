@@ -20,7 +20,7 @@ import sysconfig
 import threading
 import time
 import venv
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,42 @@ class Authorities:
         }
 
 
+class Acceptor:
+    """Calls `answer` with each connection to `listener`, in a thread of its own, until it is closed."""
+
+    def __init__(self, listener: socket.socket, answer: Callable[[socket.socket], object]) -> None:
+        self._listener, self._answer = listener, answer
+        self._is_closing = False
+        self.answering: list[threading.Thread] = []
+        self._thread = threading.Thread(target=self._accept, daemon=True)
+        self._thread.start()
+
+    def _accept(self) -> None:
+        with self._listener:
+            while True:
+                connection, _ = self._listener.accept()
+                if self._is_closing:
+                    connection.close()
+                    return
+                self.answering.append(threading.Thread(target=self._guarded, args=(connection,), daemon=True))
+                self.answering[-1].start()
+
+    def _guarded(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection:  # a client that refuses us hangs up
+            self._answer(connection)
+
+    def close(self) -> None:
+        """Wait until the thread that accepts has ended, not for those that answer.
+
+        Closing its socket does not end it.  It would wait on, and when the process is stopped and continued, it asks again
+        for a connection to that descriptor: by then another server's, whose clients would meet this one's certificate.
+        """
+        if not self._is_closing:
+            self._is_closing = True
+            socket.create_connection(self._listener.getsockname()[:2]).close()
+            self._thread.join()
+
+
 class Server:
     """Answers HTTP over TLS on a free loopback port, a thread for each connection, until it is closed.
 
@@ -78,11 +114,10 @@ class Server:
         self.completed: list[object] = []  # the handshakes; lists, because a thread may append to them
         self.hung_up: list[object] = []  # those after which the client left at once: some verify only then
         self.pending: list[object] = []  # the connections of which it is not known yet
-        self._listeners = listeners()
-        self.port: int = self._listeners[0].getsockname()[1]
+        found = listeners()
+        self.port: int = found[0].getsockname()[1]
         self.url = f"https://localhost:{self.port}/"
-        for listener in self._listeners:
-            threading.Thread(target=self._serve, args=(listener,), daemon=True).start()
+        self._acceptors = [Acceptor(listener, self._answer) for listener in found]
 
     @property
     def believed(self) -> int:
@@ -92,33 +127,26 @@ class Server:
             time.sleep(0.01)
         return len(self.completed) - len(self.hung_up)
 
-    def _serve(self, listener: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # closed
-            while True:
-                connection, _ = listener.accept()
-                self.pending.append(connection)
-                threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
-
     def _answer(self, connection: socket.socket) -> None:
-        with contextlib.suppress(OSError), connection:  # a client that refuses us hangs up
-            connection.settimeout(20)
-            try:
-                tls = self._handshake(connection)
-                request = self._listen(tls)
-            finally:
-                self.pending.remove(connection)
+        self.pending.append(connection)
+        connection.settimeout(20)
+        try:
+            tls = self._handshake(connection)
+            request = self._listen(tls)
+        finally:
+            self.pending.remove(connection)
 
-            with tls:
-                if tls.selected_alpn_protocol() == "h2":
-                    tls.sendall(b"\0\0\0\x04\0\0\0\0\0")  # an empty SETTINGS frame: a gRPC channel is ready
-                    while tls.recv(65536):
-                        pass
-                elif request:
-                    path = request[1].decode("latin-1") if len(request) > 1 else ""  # not everybody speaks HTTP
-                    body = self._pages.get(path, b"ok")
-                    head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n"
-                    kind = "Content-Type: text/html\r\n\r\n" if body.startswith(b"<") else "\r\n"
-                    tls.sendall((head + kind).encode() + body)
+        with tls:
+            if tls.selected_alpn_protocol() == "h2":
+                tls.sendall(b"\0\0\0\x04\0\0\0\0\0")  # an empty SETTINGS frame: a gRPC channel is ready
+                while tls.recv(65536):
+                    pass
+            elif request:
+                path = request[1].decode("latin-1") if len(request) > 1 else ""  # not everybody speaks HTTP
+                body = self._pages.get(path, b"ok")
+                head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\nConnection: close\r\n"
+                kind = "Content-Type: text/html\r\n\r\n" if body.startswith(b"<") else "\r\n"
+                tls.sendall((head + kind).encode() + body)
 
     def _handshake(self, connection: socket.socket) -> ssl.SSLSocket:
         if connection.recv(8, socket.MSG_PEEK)[:4] == b"\0\0\0\x08":  # PostgreSQL's SSLRequest
@@ -142,8 +170,8 @@ class Server:
         return said.split()
 
     def close(self) -> None:
-        for listener in self._listeners:
-            listener.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
 
 
 def listeners() -> list[socket.socket]:

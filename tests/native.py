@@ -5,7 +5,6 @@ On Linux a stand-in plays the operating system (standin/sitecustomize.py); tests
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -13,13 +12,12 @@ import socket
 import ssl
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import HERE, Authorities, environment, run_code, server_context, shadow_certifi, write_bundle
+from harness import HERE, Acceptor, Authorities, environment, run_code, server_context, shadow_certifi, write_bundle
 from test_clients import REFUSED
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the operating system needs no stand-in")
@@ -44,31 +42,24 @@ class Sink:
     def __init__(self, context: ssl.SSLContext) -> None:
         self.received: list[bytes] = []
         self._context = context
-        self._threads: list[threading.Thread] = []
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.port: int = self._listener.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):  # closed
-            while True:
-                connection, _ = self._listener.accept()
-                thread = threading.Thread(target=self._answer, args=(connection,), daemon=True)
-                self._threads.append(thread)
-                thread.start()
+        listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port: int = listener.getsockname()[1]
+        self._acceptor = Acceptor(listener, self._answer)
 
     def _answer(self, connection: socket.socket) -> None:
-        with contextlib.suppress(OSError), connection:  # a client that refuses us hangs up
-            connection.settimeout(30)
-            with self._context.wrap_socket(connection, server_side=True) as tls:
-                tls.sendall(b"greeting")
-                while data := tls.recv(65536):
-                    self.received.append(data)
+        connection.settimeout(30)
+        with self._context.wrap_socket(connection, server_side=True) as tls:
+            tls.sendall(b"greeting")
+            while data := tls.recv(65536):
+                self.received.append(data)
+
+    def stop(self) -> None:
+        self._acceptor.close()
 
     def close(self) -> list[bytes]:
         """Wait for the connections to end; what was received in them."""
-        self._listener.close()
-        for thread in self._threads:
+        self.stop()
+        for thread in self._acceptor.answering:
             thread.join(40)
             assert not thread.is_alive(), "the client did not close the connection"
         return self.received
@@ -83,7 +74,7 @@ def sinks(request: pytest.FixtureRequest, authorities: Authorities) -> Iterator[
         made[case] = Sink(context)
     yield made
     for sink in made.values():
-        sink._listener.close()
+        sink.stop()
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 import trustme
-from harness import Authorities, Venv, environment, run, server_context, write_bundle
+from harness import Acceptor, Authorities, Venv, environment, run, server_context, write_bundle
 from test_pip import BUNDLE_ONLY, VERSION, pip
 
 pypiserver = pytest.importorskip("pypiserver", reason="the environments pip22 to pip24 and deployment have it")
@@ -212,17 +212,12 @@ class Proxy:
     def __init__(self, outer: ssl.SSLContext | None = None, inner: ssl.SSLContext | None = None) -> None:
         self._outer, self._inner = outer, inner
         self.asked: list[bytes] = []  # the request lines
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http{'s' if outer else ''}://localhost:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):  # closed
-            while True:
-                threading.Thread(target=self._answer, args=(self._listener.accept()[0],), daemon=True).start()
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http{'s' if outer else ''}://localhost:{listener.getsockname()[1]}"
+        self.close = Acceptor(listener, self._answer).close
 
     def _answer(self, client: socket.socket) -> None:
-        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:  # a client that refuses us hangs up
+        with contextlib.ExitStack() as stack:
             client.settimeout(20)
             if self._outer:
                 client = self._outer.wrap_socket(client, server_side=True)
@@ -238,9 +233,6 @@ class Proxy:
                 client = stack.enter_context(self._inner.wrap_socket(client, server_side=True))
                 server = stack.enter_context(ssl._create_unverified_context().wrap_socket(server))
             relay(client, server)
-
-    def close(self) -> None:
-        self._listener.close()
 
 
 def relay(*ends: socket.socket) -> None:

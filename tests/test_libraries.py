@@ -136,6 +136,17 @@ def test_a_client_that_hangs_up_is_waited_for(authorities: Authorities) -> None:
     server.close()
 
 
+def test_a_closed_server_answers_nobody(authorities: Authorities) -> None:
+    """Else it may answer the next server's clients, with a certificate that they refuse."""
+    before = {*threading.enumerate()}
+    server = Server(server_context(authorities.system.issue_cert("localhost")))
+    assert {*threading.enumerate()} - before
+    server.close()
+    assert not {*threading.enumerate()} - before
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", server.port))
+
+
 def test_nobody_else_answers_a_client_that_tries_the_other_address(authorities: Authorities, store: Path) -> None:
     """libcurl asks ::1 first, whatever the machine says of localhost."""
     if not installed("pycurl"):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Authorities, run, server_context, verdicts
+from harness import Acceptor, Authorities, run, server_context, verdicts
 from native import PRELUDE, SYSTEM, Sink, child, linux, native
 from test_clients import CERTIFI, OPENSSL
 
@@ -121,19 +121,13 @@ def test_tls_in_tls(authorities: Authorities, urls: dict[str, str], root: Path) 
             target.close()
 
     def tunnel(connection: socket.socket) -> None:
-        with contextlib.suppress(OSError), proxy.wrap_socket(connection, server_side=True) as tls:
+        with proxy.wrap_socket(connection, server_side=True) as tls:
             port = int(tls.recv(65536).split()[1].split(b":")[1])
             inner = socket.create_connection(("127.0.0.1", port))
             tls.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
             threading.Thread(target=pump, args=(inner, tls), daemon=True).start()
             pump(tls, inner)
 
-    def serve() -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                threading.Thread(target=tunnel, args=(listener.accept()[0],), daemon=True).start()
-
-    threading.Thread(target=serve, daemon=True).start()
     code = """
 import urllib3
 proxy, urls = json.loads(sys.argv[1])
@@ -146,8 +140,8 @@ def get(url):
 print(json.dumps([{case: judge(get, url) for case, url in urls.items()}, len(sitecustomize.asked)]))
 """
     proxy_url = f"https://localhost:{listener.getsockname()[1]}"
-    found, asked = child(code, (proxy_url, urls), env=native(root))
-    listener.close()
+    with contextlib.closing(Acceptor(listener, tunnel)):
+        found, asked = child(code, (proxy_url, urls), env=native(root))
     assert found == SYSTEM
     assert asked == 2 * len(urls)
 
