@@ -15,7 +15,7 @@ from ._files import hashed, identity, is_settled, size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any
 
     from ._files import Identity, Path
@@ -41,8 +41,8 @@ if sys.implementation.name == "pypy":  # whose class has no place for what its c
 class Bundle:
     """What OpenSSL has read, in a context of its own that no longer changes."""
 
-    def __init__(self, context: "_ssl._SSLContext", *calls: "dict[str, Any]") -> None:
-        """`calls` are the arguments for ``load_verify_locations`` that would read it again."""
+    def __init__(self, context: "_ssl._SSLContext", calls: "Callable[[], Iterable[dict[str, Any]]]") -> None:
+        """`calls` gives the arguments for ``load_verify_locations`` that would read it again."""
         self.context = context
         self.calls = calls
         self._objects: Objects | None = None
@@ -58,7 +58,7 @@ class Bundle:
     def add_to(self, context: "_ssl._SSLContext") -> None:
         """Let `context` trust it.  If it has to be read again, what is refused this time is skipped."""
         if not _share(context, self):
-            _load(context, self.calls)
+            _load(context, self.calls())
 
     def certificates(self) -> list[bytes]:
         """The trust anchors, as DER."""
@@ -83,7 +83,7 @@ def read(path: "Path") -> Bundle:
         return kept
     context = new_context()
     load_verify_locations(context, path)
-    bundle = Bundle(context, {"cafile": path})
+    bundle = Bundle(context, lambda: _cafiles([path]))
     if before and before == identity(path) and is_settled(before):
         for oldest in list(_read)[: max(0, len(_read) + 1 - _KEPT)]:
             _read.pop(oldest, None)
@@ -95,7 +95,7 @@ def read_alone(path: "Path") -> Bundle:
     """Like `read`, for one of very many small files: it is not kept."""
     context = new_context()
     load_verify_locations(context, path)
-    return Bundle(context, {"cafile": path})
+    return Bundle(context, lambda: _cafiles([path]))
 
 
 def read_all(paths: "Iterable[Path]", subjects: "set[object] | None" = None) -> Bundle | None:
@@ -113,8 +113,8 @@ def read_all(paths: "Iterable[Path]", subjects: "set[object] | None" = None) -> 
             load_verify_locations(context, path)
         except OSError:  # ssl.SSLError is one
             continue
-        good.append(_as_cafile(path))
-    bundle = Bundle(context, *good)
+        good.append(path)
+    bundle = Bundle(context, lambda: _cafiles(good))
     return bundle if bundle.has_a_ca() else None
 
 
@@ -162,7 +162,7 @@ def beside(
                     hidden = _libssl.find(in_memory.context, objects)
                     objects = [entry for entry in objects if entry not in hidden]
                 found += _libssl.find(context, objects)
-            return Bundle(context, *map(_as_cafile, _hashed(directories))) if found else None
+            return Bundle(context, lambda: _cafiles(_hashed(directories))) if found else None
         except Exception as error:
             _cannot_share(error)
     return read_all(_hashed(directories), {subject for bundle in added for subject in _subjects(bundle)})
@@ -176,8 +176,8 @@ def _hashed(directories: "Iterable[str]") -> "Iterator[str]":
     return (path for directory in directories for path in hashed(directory) if size(path))
 
 
-def _as_cafile(path: "Path") -> "dict[str, Any]":
-    return {"cafile": path}
+def _cafiles(paths: "Iterable[Path]") -> "Iterator[dict[str, Any]]":
+    return ({"cafile": path} for path in paths)
 
 
 def together(bundles: "Sequence[Bundle]") -> Bundle | None:
@@ -187,18 +187,22 @@ def together(bundles: "Sequence[Bundle]") -> Bundle | None:
 
 def in_order(bundles: "Sequence[Bundle]") -> Bundle:
     """Like `together`, but for a single bundle, too."""
-    calls = [arguments for bundle in bundles for arguments in bundle.calls]
+
+    def calls() -> "Iterator[dict[str, Any]]":
+        return (arguments for bundle in bundles for arguments in bundle.calls())
+
     context = new_context()
     if can_share():
         try:
             from . import _libssl
 
             _libssl.add(context, _libssl.ordered([one for bundle in bundles for one in bundle.objects()]))
-            return Bundle(context, *calls)
         except Exception as error:
             _cannot_share(error)
-    _load(context, calls)
-    return Bundle(context, *calls)
+        else:
+            return Bundle(context, calls)
+    _load(context, calls())
+    return Bundle(context, calls)
 
 
 def _load(context: "_ssl._SSLContext", calls: "Iterable[dict[str, Any]]") -> None:

@@ -266,4 +266,4 @@ def _from_text(data: bytes) -> "_bundle.Bundle | None":
         _bundle.load_verify_locations(context, cadata=text)
     except (OSError, ValueError):  # ssl.SSLError is an OSError; ValueError: there is no text at all
         return None
-    return _bundle.Bundle(context, {"cadata": text})
+    return _bundle.Bundle(context, lambda: [{"cadata": text}])

@@ -72,7 +72,7 @@ def _in_der(path: str) -> Bundle:
     if not data.startswith(b"\x30"):
         raise ValueError("it is neither PEM nor DER")
     _bundle.load_verify_locations(context, cadata=data)
-    return Bundle(context, {"cadata": data})
+    return Bundle(context, lambda: [{"cadata": data}])
 
 
 _read: Extra | None = None
