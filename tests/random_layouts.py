@@ -166,9 +166,9 @@ class Layout:
             digest = {"md5": ca["md5"], "capitals": ca["hash"].upper()}.get(how, ca["hash"])
             named.add(digest.lower())
             number = links.get(digest, 0) + (how == "gap")
-            links[digest] = number + 1
             link = folder / f"{digest}.{number}"
             if how != "unhashed" and not link.is_symlink():
+                links[digest] = number + 1
                 link.symlink_to(file.name if how != "dangling" else "gone.pem")
             if how == "unreadable":
                 file.write_bytes(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
