@@ -82,7 +82,7 @@ def is_default(path: "Path") -> bool:
     OpenSSL's own may be a tool's: this is asked only about what the distribution's does not replace.
     """
     _, file, _, directory = built_in()
-    return is_one_of(path, *BUNDLES, *DIRECTORIES, file, directory)
+    return is_one_of(path, file, directory, *BUNDLES, *DIRECTORIES)
 
 
 class Store:
