@@ -22,6 +22,7 @@ from harness import (
     write_bundle,
     write_directory,
 )
+from machines import LAYOUTS, needs_machines
 
 EXPORT = """
 import json, os, sys
@@ -117,6 +118,22 @@ def test_the_machines_bundle_is_used_as_it_is(
     path, _, _, text = exported(env)
     assert path != str(bundle)
     assert str(text).count("BEGIN CERTIFICATE") == 2
+
+
+@needs_machines
+@pytest.mark.parametrize("is_found", [True, False])
+def test_debians_bundle_is_used_if_openssl_finds_all_of_it_in_the_directory(
+    is_found: bool, authorities: Authorities, tmp_path: Path
+) -> None:
+    """OpenSSL does not read the bundle there, so what it does not find there under its subject's hash is not trusted."""
+    machine = LAYOUTS["Debian"](tmp_path / "machine", [authorities.system, authorities.private])
+    if not is_found:
+        link = next(link for link in machine.path("/etc/ssl/certs").glob("*.0") if link.readlink().name == "ca-1.pem")
+        link.rename(link.with_name("00000000.0"))
+    code = EXPORT.format(rest="text = path and open(path).read()")
+    path, _, _, text = json.loads(machine.run(machine.python, "-c", code).stdout)
+    assert (path == "/etc/ssl/certs/ca-certificates.crt") == is_found
+    assert text.count("BEGIN CERTIFICATE") == 1 + is_found
 
 
 @openssl_store

@@ -145,7 +145,7 @@ def _find_whole(store: Store, others: "Sequence[str]") -> str | None:
     """
     from . import _pem  # here: few processes need it
 
-    in_memory = store.bundles()
+    in_memory = [*filter(size, store.bundles())]
     path = next(filter(size, in_memory or others), None)
     texts = None if path is None or len(in_memory) > 1 else _pem.plain_blocks(read(path))
     if not texts or path is None:
@@ -154,9 +154,14 @@ def _find_whole(store: Store, others: "Sequence[str]") -> str | None:
     held = [_pem.plain_blocks(read(file)) for file in files]
     if any(text is None or len(text) != 1 or not text <= texts for text in held):
         return None  # there is more in the directories, or only OpenSSL can tell
-    if not in_memory and set().union(*filter(None, held)) != texts:
+    bundle = _bundle.read(path)
+    if len(bundle.certificates()) != len(texts):
         return None
-    return path if len(_bundle.read(path).certificates()) == len(texts) else None
+    if not in_memory:  # nor is there more in the bundle: what OpenSSL does not find in a directory is not trusted
+        found = _bundle.beside([bundle], store.directories, store.by_itself)
+        if found is None or {*found.certificates()} != {*bundle.certificates()}:
+            return None
+    return path
 
 
 def listing() -> "Iterator[tuple[str, bytes]]":
