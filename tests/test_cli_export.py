@@ -9,7 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from harness import Authorities, environment, openssl_store, write_bundle
+from harness import Authorities, environment, openssl_store, write_bundle, write_directory
+from machines import LAYOUTS, needs_machines
 
 pytest.importorskip("cryptography", reason="`check` needs it, and not every PyPy has it")
 
@@ -19,6 +20,7 @@ from cryptography import x509
 from truststore_inject import stores
 from truststore_inject.cli import export
 from truststore_inject.cli._failure import Failure
+from truststore_inject.stores import _export
 
 
 @openssl_store
@@ -95,6 +97,24 @@ def test_env_lines_of_a_store_that_is_one_file(ca_file: Callable[[str], Path]) -
 
 
 @openssl_store
+@pytest.mark.parametrize("more", ["SSL_CERT_DIR", "TRUSTSTORE_INJECT_EXTRA_CA_CERTS"])
+def test_a_file_that_is_not_all_that_is_trusted(
+    more: str, ca_file: Callable[[str], Path], authorities: Authorities, tmp_path: Path
+) -> None:
+    directory = write_directory(tmp_path / "directory", [authorities.private])
+    env = environment(SSL_CERT_FILE=ca_file("system"), **{more: directory})
+    assert "this store is not one file" in failure("export", "--env", env=env, code=4)
+
+
+@needs_machines
+def test_debians_bundle_is_named_though_openssl_reads_the_directory(authorities: Authorities, tmp_path: Path) -> None:
+    machine = LAYOUTS["Debian"](tmp_path / "machine", [authorities.system])
+    result = machine.run(machine.python, "-m", "truststore_inject", "export", "--env")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[0] == "export SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt"
+
+
+@openssl_store
 def test_export_reads_trusted_certificates_too(env: dict[str, str], tmp_path: Path, authorities: Authorities) -> None:
     """A bundle with trust settings (``openssl x509 -trustout``), which only OpenSSL can read."""
     write_bundle(tmp_path / "plain.pem", [authorities.private])
@@ -132,8 +152,8 @@ def test_a_store_that_cannot_be_exported(monkeypatch: pytest.MonkeyPatch, capsys
     monkeypatch.setattr(stores, "listing", unreadable)
     with pytest.raises(Failure, match="the system store cannot be read: input/output error"):
         export._anchors()
-    monkeypatch.setattr(stores, "describe", lambda: {"bundles": []})
-    with pytest.raises(Failure, match="this store is not one file"):
+    monkeypatch.setattr(_export, "machines_bundle", unreadable)
+    with pytest.raises(Failure, match="the system store cannot be read: input/output error"):
         export.run(SimpleNamespace(env=True, file=None, shell="sh", from_windows=False))  # type: ignore[arg-type]
 
 

@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from .. import stores
-from ..stores import _extra
+from ..stores import _export, _extra
 from . import _files, _influences, _windows_host
 from ._failure import MISSING, USAGE, YES, Failure
 from ._switches import SWITCHES
@@ -67,10 +67,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _only_file() -> str:
     """The store, if it is one file.  Raises `Failure`."""
-    found = stores.describe()
-    if len(found["bundles"]) != 1 or stores.interpositions is not None:  # there it is an addition to the store
+    try:
+        bundle = _export.machines_bundle()
+    except OSError as error:
+        raise Failure(f"the system store cannot be read: {error}", MISSING) from None
+    if bundle is None:
         raise Failure("this store is not one file: name the FILE to write it to", MISSING)
-    return str(found["bundles"][0])
+    return bundle
 
 
 def _absolute(file: str) -> str:

@@ -128,6 +128,15 @@ def _sound(anchors: "list[bytes]") -> "list[bytes]":
     return [*_sound(anchors[:middle]), *_sound(anchors[middle:])] if middle else []
 
 
+def machines_bundle() -> str | None:
+    """The machine's own bundle, if it holds the store and what the settings add to it, all of that and nothing else.
+
+    Raises `OSError`.
+    """
+    anchors = _anchors(None)
+    return _whole_bundle(anchors) if anchors else None
+
+
 def _find_or_write(kept: str | None) -> str | None:
     anchors = _anchors(kept)
     if not anchors:
