@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,76 +34,6 @@ print(json.dumps([path, path and oct(os.stat(path).st_mode & 0o777), _export.pem
 
 def exported(env: dict[str, str], rest: str = "text = path and open(path).read()") -> list[object]:
     return list(run_code(EXPORT.format(rest=rest), env=env))
-
-
-@pytest.mark.skipif(sys.platform == "linux", reason="there it has no name")
-def test_a_directory_becomes_a_private_file_that_is_removed(
-    store: Path, authorities: Authorities, tmp_path: Path
-) -> None:
-    path, mode, again, text = exported(environment(SSL_CERT_DIR=store, TMPDIR=tmp_path))
-    private = "0o666" if sys.platform == "win32" else "0o600"  # Windows has no such modes: the folder is the user's own
-    assert (mode, again, Path(str(path)).parent) == (private, True, tmp_path)
-    exported_, system = ("".join(pem.split()) for pem in (str(text), authorities.system.cert_pem.bytes().decode()))
-    assert system in exported_ if OS_VERIFIES else system == exported_
-    assert list(tmp_path.iterdir()) == []
-
-
-# How a process ends, or what it does, after it has had the file; each prints what the file holds then.
-LINUX_ONLY = pytest.mark.skipif(sys.platform != "linux", reason="about Linux' files without a name")
-AFTER = {
-    "nothing": "",
-    "a fork": "child = os.fork()\nif child: os.waitpid(child, 0); os._exit(0)",
-    "a fork by a worker that is killed": (
-        "child = os.fork()\nif not child: os.kill(os.getpid(), signal.SIGKILL)\nos.waitpid(child, 0)"
-    ),
-    "a clean temporary folder": "for name in os.listdir(sys.argv[1]): os.unlink(os.path.join(sys.argv[1], name))",
-    "another user": "os.setgid(65534); os.setuid(65534)",
-}
-
-
-@LINUX_ONLY
-@pytest.mark.parametrize("without", [False, True], ids=["", "without memfd_create"])
-@pytest.mark.parametrize("after", AFTER)
-def test_a_directory_becomes_a_file_without_a_name(
-    after: str, without: bool, store: Path, authorities: Authorities, tmp_path: Path
-) -> None:
-    if "user" in after and os.getuid() != 0:
-        pytest.skip("only root can become another user")
-    code = f"""
-import json, os, signal, sys
-if {without}: del os.memfd_create
-from truststore_inject.stores import _export
-path = _export.pem_file()
-{AFTER[after]}
-same = path == _export.pem_file()
-try:
-    with open(path, "r+b", buffering=0) as file: file.write(b"#")
-    writable = True
-except OSError:
-    writable = False
-sys.stdout.write(json.dumps([open(path).read(), same, writable]))
-sys.stdout.flush()
-os._exit(0)
-"""
-    text, same, writable = run_code(code, str(tmp_path), env=environment(SSL_CERT_DIR=store, TMPDIR=tmp_path))
-    assert text == authorities.system.cert_pem.bytes().decode()
-    assert (same, writable, os.listdir(tmp_path)) == (True, False, [])
-
-
-@LINUX_ONLY
-def test_another_file_that_has_the_descriptor_now_is_not_trusted(store: Path, authorities: Authorities) -> None:
-    code = """
-import json, os
-from truststore_inject.stores import _export
-path = _export.pem_file()
-number = int(path.rpartition("/")[2])
-os.closerange(3, number + 1)  # what becomes a daemon does
-os.dup2(os.open(os.devnull, os.O_RDONLY), number)
-print(json.dumps([number, open(path).read(), open(_export.pem_file()).read()]))
-"""
-    number, theirs, ours = run_code(code, env=environment(SSL_CERT_DIR=store))
-    assert (theirs, ours) == ("", authorities.system.cert_pem.bytes().decode())
-    assert number >= 1000
 
 
 @openssl_store
@@ -160,12 +89,6 @@ def test_no_store_no_file(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.skipif(OS_VERIFIES, reason="Windows has no fork, and macOS' libraries, which verify, do not survive it")
-def test_a_forked_child_leaves_the_file_to_its_parent(store: Path) -> None:
-    rest = "child = os.fork()\nif not child: sys.exit(0)\nos.waitpid(child, 0)\ntext = os.path.exists(path)"
-    assert exported(environment(SSL_CERT_DIR=store), rest)[3] is True
-
-
 def test_pyopenssl_needs_no_file_and_nothing_is_written_into_the_environment(store: Path, tmp_path: Path) -> None:
     pytest.importorskip("OpenSSL")
     code = """
@@ -191,21 +114,6 @@ def test_an_extra_file_that_is_missing_leaves_the_store_and_a_note(store: Path) 
     assert count == anchors
     assert anchors == 1 or OS_VERIFIES
     assert "/nonexistent/extra.pem" in left_out
-
-
-def test_where_nothing_can_be_written_the_librarys_own_default_stays(store: Path) -> None:
-    code = """
-import json, os, tempfile
-from truststore_inject import _record
-from truststore_inject.stores import _export
-def full(*arguments):
-    raise OSError(28, "No space left on device")
-os.memfd_create = tempfile.mkstemp = full
-print(json.dumps([_export.pem_file(), *_record.notes]))
-"""
-    path, *notes = run_code(code, env=environment(SSL_CERT_DIR=store))
-    assert path is None
-    assert any("not exported: OSError" in note for note in notes)
 
 
 def test_bytes_hold_what_the_file_holds_and_nothing_is_written(
