@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 import trustme
-from harness import Acceptor, Server, Venv, environment, run, server_context
+from harness import Venv, environment, run
+from servers import Acceptor, Server, server_context
 
 NO_PROXY = {"NO_PROXY": "*"}
 NOT_UTF8 = b"/\xff\xfe.pem".decode("utf-8", "surrogateescape")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 import trustme
-from harness import Authorities, Server, server_context, write_bundle, write_directory
+from harness import Authorities, write_bundle, write_directory
+from servers import Server, server_context
 
 pytest_plugins = ["commands", "native", "probes"]  # their fixtures
 

@@ -26,8 +26,9 @@ import trustme
 from clients import CLIENTS
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
-from harness import HERE, HOSTS, Authorities, Server, decide, server_context, write_bundle
+from harness import HERE, HOSTS, Authorities, write_bundle
 from machines import LAYOUTS, Here, Machine, unavailable
+from servers import Server, decide, server_context
 
 
 class Question(NamedTuple):

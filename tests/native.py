@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import HERE, Acceptor, Authorities, environment, run_code, server_context, shadow_certifi, write_bundle
+from harness import HERE, Authorities, environment, run_code, shadow_certifi, write_bundle
+from servers import Acceptor, server_context
 from test_clients import REFUSED
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the operating system needs no stand-in")

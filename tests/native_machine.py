@@ -11,7 +11,8 @@ import ssl
 import sys
 from pathlib import Path
 
-from harness import HERE, HOSTS, Authorities, Server, environment, run
+from harness import HERE, HOSTS, Authorities, environment, run
+from servers import Server
 from test_clients import CERTIFI, OPENSSL, REFUSED
 
 

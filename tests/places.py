@@ -20,7 +20,8 @@ from pathlib import Path
 
 import pytest
 import trustme
-from harness import OS_VERIFIES, rehash, server_context, write_bundle
+from harness import OS_VERIFIES, rehash, write_bundle
+from servers import server_context
 
 VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "NIX_SSL_CERT_FILE", "CONDA_PREFIX", "TRUSTSTORE_INJECT_EXTRA_CA_CERTS")
 needs_openssl = pytest.mark.skipif(

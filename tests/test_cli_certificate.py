@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 import trustme
-from harness import HOSTS, Authorities, Server, openssl_store
+from harness import HOSTS, Authorities, openssl_store
+from servers import Server
 
 pytest.importorskip("cryptography", reason="`check` needs it, and not every PyPy has it")
 

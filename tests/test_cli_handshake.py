@@ -14,7 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from harness import HOSTS, Authorities, server_context
+from harness import HOSTS, Authorities
+from servers import server_context
 
 pytest.importorskip("cryptography", reason="`check` needs it, and not every PyPy has it")
 

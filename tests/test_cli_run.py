@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from bases import Base
 from commands import json_under_run, other_python, under_run
-from harness import ASK_URLLIB, Server, Venv, environment, run
+from harness import ASK_URLLIB, Venv, environment, run
+from servers import Server
 from test_startup import FINDER, PATCHED, STATE, difference
 
 from truststore_inject.cli._sitecustomize import START_FOLDER

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 import trustme
-from harness import Authorities, Server, openssl_store, run, server_context
+from harness import Authorities, openssl_store, run
+from servers import Server, server_context
 
 pytest.importorskip("cryptography", reason="`check` needs it, and not every PyPy has it")
 

@@ -22,17 +22,8 @@ from chains import CHAINS, GOOD_NAMES, HEALTHY, NAMES, WWW, Names
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from handshakes import ASKS
-from harness import (
-    HERE,
-    Server,
-    environment,
-    openssl_store,
-    run,
-    shadow_certifi,
-    write_bundle,
-    write_directory,
-    write_record,
-)
+from harness import HERE, environment, openssl_store, run, shadow_certifi, write_bundle, write_directory, write_record
+from servers import Server
 from situations import HOLDERS, NOWHERE, PEM, Family, Situation, anchors, blobs, grid, write_stores
 
 pytestmark = [openssl_store, pytest.mark.long]

@@ -12,7 +12,6 @@ import pytest
 from harness import (
     OS_VERIFIES,
     Authorities,
-    Server,
     environment,
     openssl_store,
     rehash,
@@ -22,6 +21,7 @@ from harness import (
     write_directory,
 )
 from machines import LAYOUTS, needs_machines
+from servers import Server
 
 EXPORT = """
 import json, os, sys

@@ -27,7 +27,8 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 import trustme
-from harness import Acceptor, Authorities, Venv, environment, run, server_context, write_bundle
+from harness import Authorities, Venv, environment, run, write_bundle
+from servers import Acceptor, server_context
 from test_pip import BUNDLE_ONLY, VERSION, pip
 
 pypiserver = pytest.importorskip("pypiserver", reason="the environments pip22 to pip24 and deployment have it")

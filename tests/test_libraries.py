@@ -16,21 +16,11 @@ from pathlib import Path
 
 import pytest
 from clients import CLIENTS
-from harness import (
-    HERE,
-    Authorities,
-    Server,
-    decide,
-    environment,
-    run,
-    run_code,
-    server_context,
-    shadow_certifi,
-    verdicts,
-)
+from harness import HERE, Authorities, environment, run, run_code, shadow_certifi, verdicts
 from machines import LAYOUTS, Here, Unavailable, needs_machines, unavailable
 from matrix import QUESTIONS, Matrix, expected, install_alone, installed, version_of
 from matrix_page import PAGE, parse, render
+from servers import Server, decide, server_context
 
 # Some minutes: test_stacks.py tries them.
 SLOW = ("couchbase", "pulsar")

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness import Authorities, Server
+from harness import Authorities
 from native import SYSTEM, Macos, child, linux
+from servers import Server
 
 pytestmark = linux
 

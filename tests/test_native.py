@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from harness import HOSTS, Authorities, Server, environment, run_code
+from harness import HOSTS, Authorities, environment, run_code
 from native import SYSTEM, Sink, child, linux, native
+from servers import Server
 
 pytest.importorskip("cryptography", reason="the stand-in for the operating system is its verifier")
 pytestmark = linux

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Acceptor, Authorities, run, server_context, verdicts
+from harness import Authorities, run, verdicts
 from native import PRELUDE, SYSTEM, Sink, child, linux, native
+from servers import Acceptor, server_context
 from test_clients import CERTIFI, OPENSSL
 
 pytest.importorskip("cryptography", reason="the stand-in for the operating system is its verifier")

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness import OS_VERIFIES, Authorities, Server, environment, run, server_context, write_bundle
+from harness import OS_VERIFIES, Authorities, environment, run, write_bundle
+from servers import Server, server_context
 
 pip = pytest.importorskip("pip", reason="no pip in this environment")
 pytestmark = pytest.mark.long

@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import Authorities, Server, server_context
+from harness import Authorities
 from machines import Machine, debian, needs_machines
+from servers import Server, server_context
 from test_pip import WHEEL
 
 pytest.importorskip("uv", reason="the environment run has it: tox -e run")

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness import Server, environment, openssl_store, run_code, server_context, verdicts
+from harness import environment, openssl_store, run_code, verdicts
+from servers import Server, server_context
 
 CLIENTS = ["urllib_request", "asyncio_streams", "requests_get", "aiohttp"]
 REFUSED = dict.fromkeys(("bundled", "private", "unknown", "wrong_host", "expired"), "refused")

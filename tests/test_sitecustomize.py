@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from bases import BASE_FINDER, LOOK, Base
-from harness import ASK_URLLIB, Server, Venv, environment, run_code
+from harness import ASK_URLLIB, Venv, environment, run_code
+from servers import Server
 from test_startup import FINDER, PATCHED, STATE, difference
 
 from truststore_inject.cli import _sitecustomize

@@ -10,8 +10,9 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
-from harness import HERE, Authorities, MySqlServer, Server, decide, environment, run_code, server_context
+from harness import HERE, Authorities, environment, run_code
 from machines import LAYOUTS, Machine, needs_machines
+from servers import MySqlServer, Server, decide, server_context
 
 from truststore_inject import patches
 

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from harness import (
     Authorities,
-    Server,
     environment,
     openssl_store,
     run_code,
@@ -19,6 +18,7 @@ from harness import (
     write_bundle,
     write_directory,
 )
+from servers import Server
 
 HANDSHAKE = """
 import json, socket, ssl, sys, threading

@@ -134,3 +134,11 @@ class Windows:
         """Let the user's ROOT store hold these CAs alone (beside the host's own, which Wine always imports)."""
         result = self.run(HERE / "root_store.py", *files)
         assert result.returncode == 0, result.stderr
+
+
+# The servers that Windows accepts, of the fixture `urls`.
+ACCEPTED = ("system", "root_sent", "intermediate")
+
+
+def expected(urls: dict[str, str], *accepted: str) -> dict[str, str]:
+    return {case: "accepted" if case in accepted else "refused" for case in urls}
