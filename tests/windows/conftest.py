@@ -27,8 +27,7 @@ def wheel() -> Path:
     return wheels[0]
 
 
-@pytest.fixture(scope="session")
-def servers(authorities: Authorities) -> Iterator[dict[str, Server]]:
+def start_servers(authorities: Authorities) -> dict[str, Server]:
     contexts = {case: server_context(leaf) for case, leaf in authorities.server_certificates().items()}
     del contexts["bundled"]
     contexts["root_sent"] = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -37,10 +36,7 @@ def servers(authorities: Authorities) -> Iterator[dict[str, Server]]:
         file.write(leaf.private_key_and_cert_chain_pem.bytes() + authorities.system.cert_pem.bytes())
         file.flush()
         contexts["root_sent"].load_cert_chain(file.name)
-    servers = {case: Server(context) for case, context in contexts.items()}
-    yield servers
-    for server in servers.values():
-        server.close()
+    return {case: Server(context) for case, context in contexts.items()}
 
 
 @pytest.fixture(scope="session")
@@ -78,10 +74,9 @@ except ssl.SSLCertVerificationError:
 
 
 @pytest.fixture(scope="session")
-def urls(
-    servers: dict[str, Server], authorities: Authorities, windows: Callable[[str], Windows]
-) -> Iterator[dict[str, str]]:
+def urls(authorities: Authorities, windows: Callable[[str], Windows]) -> Iterator[dict[str, str]]:
     """Servers that Wine itself can judge: of chains that are right, it refuses about three in a hundred."""
+    servers = start_servers(authorities)
     lab, replaced = windows("3.12"), []
     for case in ("system", "intermediate"):
         for _ in range(5):
@@ -90,5 +85,5 @@ def urls(
             replaced.append(servers[case])
             servers[case] = Server(server_context(authorities.server_certificates()[case]))
     yield {case: server.url for case, server in servers.items()}
-    for server in replaced:
+    for server in (*servers.values(), *replaced):
         server.close()

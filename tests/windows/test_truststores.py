@@ -6,11 +6,18 @@ from pathlib import Path
 
 import pytest
 from native import SYSTEM, Macos, child, linux
+from servers import Server
 from wine import install_truststore
 
 from truststore_inject.stores import _verifier
 
 pytestmark = linux
+
+
+@pytest.fixture(scope="session")
+def urls(servers: dict[str, Server]) -> dict[str, str]:
+    """Not those that Wine judges."""
+    return {case: server.url for case, server in servers.items()}
 
 
 @pytest.mark.parametrize("version", sorted(_verifier.TESTED))
