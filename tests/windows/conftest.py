@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import ssl
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from harness import HERE, Authorities, write_bundle
+from harness import HERE, HOSTS, Authorities, write_bundle
 from servers import Server, server_context
-from wine import Windows
+from wine import Windows, is_judged
 
 PACKAGES = ["pip", "truststore", "wrapt", "certifi", "urllib3", "requests", "aiohttp", "httpx", "websockets"]
 PACKAGES += ["trustme", "cryptography<43"]  # the command `check`; Wine 8 lacks a DLL that newer ones ask for
@@ -27,16 +25,13 @@ def wheel() -> Path:
     return wheels[0]
 
 
-def start_servers(authorities: Authorities) -> dict[str, Server]:
-    contexts = {case: server_context(leaf) for case, leaf in authorities.server_certificates().items()}
-    del contexts["bundled"]
-    contexts["root_sent"] = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    leaf = authorities.system.issue_cert("localhost", "127.0.0.1")
-    with tempfile.NamedTemporaryFile(suffix=".pem") as file:
-        file.write(leaf.private_key_and_cert_chain_pem.bytes() + authorities.system.cert_pem.bytes())
-        file.flush()
-        contexts["root_sent"].load_cert_chain(file.name)
-    return {case: Server(context) for case, context in contexts.items()}
+@pytest.fixture(scope="session")
+def authorities() -> Authorities:
+    """Those that Wine can judge."""
+    while True:
+        made = Authorities()
+        if all(is_judged(ca.cert_pem.bytes()) for ca in vars(made).values()):
+            return made
 
 
 @pytest.fixture(scope="session")
@@ -60,30 +55,19 @@ def windows(
         lab.stop()
 
 
-# What truststore alone says of argv[1], a port: without this package.
-ALONE = """
-import json, socket, ssl, sys, truststore
-context = truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-try:
-    with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as connection:
-        context.wrap_socket(connection, server_hostname="localhost").close()
-    print(json.dumps("accepted"))
-except ssl.SSLCertVerificationError:
-    print(json.dumps("refused"))
-"""
-
-
 @pytest.fixture(scope="session")
-def urls(authorities: Authorities, windows: Callable[[str], Windows]) -> Iterator[dict[str, str]]:
-    """Servers that Wine itself can judge: of chains that are right, it refuses about three in a hundred."""
-    servers = start_servers(authorities)
-    lab, replaced = windows("3.12"), []
-    for case in ("system", "intermediate"):
-        for _ in range(5):
-            if lab.json(ALONE, str(servers[case].port), TRUSTSTORE_INJECT="0") == "accepted":
-                break
-            replaced.append(servers[case])
-            servers[case] = Server(server_context(authorities.server_certificates()[case]))
+def urls(authorities: Authorities, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Servers with certificates that Wine can judge."""
+    while True:
+        leaves = {**authorities.server_certificates(), "root_sent": authorities.system.issue_cert(*HOSTS)}
+        if all(is_judged(pem.bytes()) for leaf in leaves.values() for pem in leaf.cert_chain_pems):
+            break
+    del leaves["bundled"]
+    contexts = {case: server_context(leaf) for case, leaf in leaves.items()}
+    chain = tmp_path_factory.mktemp("chain") / "chain.pem"
+    chain.write_bytes(leaves["root_sent"].private_key_and_cert_chain_pem.bytes() + authorities.system.cert_pem.bytes())
+    contexts["root_sent"].load_cert_chain(chain)
+    servers = {case: Server(context) for case, context in contexts.items()}
     yield {case: server.url for case, server in servers.items()}
-    for server in (*servers.values(), *replaced):
+    for server in servers.values():
         server.close()

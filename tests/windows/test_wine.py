@@ -101,7 +101,10 @@ def test_the_command_line(windows: Callable[[str], Windows], authorities: Author
 
 def test_the_proof(windows: Callable[[str], Windows]) -> None:
     """``check``: its throw-away CA comes in addition to the ROOT store."""
-    result = windows("3.13").run("-m", "truststore_inject", "check", "--json")
+    for _ in range(4):  # one in 64 of its chains is one that Wine cannot judge (`is_judged`)
+        result = windows("3.13").run("-m", "truststore_inject", "check", "--json")
+        if result.returncode == 0:
+            break
     assert result.returncode == 0, result.stdout + result.stderr
     rows = {row["client"]: row for row in json.loads(result.stdout)["clients"]}
     assert {"urllib.request", "asyncio", "urllib3", "requests", "pip", "httpx", "aiohttp", "websockets"} <= rows.keys()

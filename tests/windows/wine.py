@@ -18,6 +18,9 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
 HERE = Path(__file__).parent
 
 # Two things that Wine's crypt32 lacks (8 to 10), put right in this copy of truststore.  It does nothing on Windows.
@@ -142,3 +145,12 @@ ACCEPTED = ("system", "root_sent", "intermediate")
 
 def expected(urls: dict[str, str], *accepted: str) -> dict[str, str]:
     return {case: "accepted" if case in accepted else "refused" for case in urls}
+
+
+def is_judged(certificate: bytes) -> bool:
+    """Whether Wine can verify this certificate's signature (PEM, ECDSA on P-256).
+
+    Wine refuses one of whose two numbers begins with a zero byte, as one in 128 does.
+    """
+    signature = x509.load_pem_x509_certificate(certificate).signature
+    return min(decode_dss_signature(signature)).bit_length() > 31 * 8
